@@ -1,0 +1,33 @@
+# Two commands from a bare machine: `make demo` and `make test`. Each makes .venv first, once (scripts/setup_env.py).
+
+SETUP_PYTHON := $(or $(PYTHON),$(shell command -v python3 || command -v python3.12 || command -v python3.11 || command -v python3.10))
+BIN := .venv/bin
+
+.PHONY: help demo test fast lint types setup clean
+
+help:
+	@echo 'make demo   trains a detector on real tree crowns, unweighted and weighted, and shows what the weights did'
+	@echo 'make test   lint, types, all tests          make fast   the same without the slow tests'
+	@echo 'make setup  only makes .venv                make clean  removes it (pip keeps the compiled mmcv)'
+
+setup:
+	@$(if $(SETUP_PYTHON),,$(error Python 3.10, 3.11 or 3.12 is needed: install it, or name it with make PYTHON=...))PYTHON='$(PYTHON)' $(SETUP_PYTHON) scripts/setup_env.py
+
+demo: setup
+	@$(BIN)/headweights demo $(ARGS)
+
+test: setup lint types
+	$(BIN)/python -m pytest $(ARGS)
+
+fast: setup lint types
+	$(BIN)/python -m pytest -m 'not slow' $(ARGS)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv .setup.log .setup.lock
