@@ -1,0 +1,159 @@
+"""Addresses of weights: ``<head path>[.<loss>].loss_weight``.
+
+A head path is the path of a module in the detector (``rpn_head``, ``roi_head.bbox_head``, ``roi_head.bbox_head.0``) and covers
+every head at or below it. A loss is a loss module of the head by the name the head gives it (``loss_cls``, ``loss_bbox``).
+Of the addresses given for an image, the most specific wins: the longest head path, and on the same path the one that names
+the loss. They do not multiply.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from headweights.errors import WeightError
+
+LOSS_WEIGHT = "loss_weight"
+
+# How alike two fields must be (difflib's ratio) for one to be taken for a misspelling of the other.
+_NEAR_MISS = 0.8
+_SUGGESTION = 0.6
+
+
+def field_of(target: str) -> str:
+    """The metainfo field of a target: ``'rpn_head'`` -> ``'rpn_head.loss_weight'``."""
+    return f"{target}.{LOSS_WEIGHT}"
+
+
+def is_weight_field(name: str) -> bool:
+    """Whether a metainfo field claims to be a loss weight: its last part is ``loss_weight``."""
+    return name == LOSS_WEIGHT or name.endswith("." + LOSS_WEIGHT)
+
+
+def _at_or_below(path: str, prefix: str) -> bool:
+    return path == prefix or path.startswith(prefix + ".")
+
+
+@dataclass(frozen=True)
+class Address:
+    """One address of a model: the head path it covers, and the loss it is limited to, if any."""
+
+    path: str
+    loss: str | None = None
+
+    @property
+    def field(self) -> str:
+        """The metainfo field, ``<head path>[.<loss>].loss_weight``."""
+        return field_of(self.path if self.loss is None else f"{self.path}.{self.loss}")
+
+    @property
+    def specificity(self) -> tuple[int, bool]:
+        """Sorts addresses that cover the same loss of the same head: the larger is the more specific. Never a tie."""
+        return len(self.path), self.loss is not None
+
+    def covers(self, head: str, loss: str) -> bool:
+        """Whether the address speaks of this loss of the head at this path."""
+        return _at_or_below(head, self.path) and self.loss in (None, loss)
+
+
+@dataclass(frozen=True)
+class AddressBook:
+    """The addresses that one model reads.
+
+    Args:
+        weighted: The losses that can be addressed of each weighted head, by the head's path. A head with none can be
+            addressed as a whole only.
+        stock: What to say of each head that computes a loss and reads no weights, by the head's path: its class name.
+    """
+
+    weighted: Mapping[str, Sequence[str]]
+    stock: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        addresses: dict[str, Address] = {}
+        for head, losses in self.weighted.items():
+            parts = head.split(".")
+            for end in range(1, len(parts) + 1):
+                path = ".".join(parts[:end])
+                for address in (Address(path), *(Address(path, loss) for loss in losses)):
+                    addresses.setdefault(address.field, address)
+        object.__setattr__(self, "_addresses", addresses)
+
+    @property
+    def fields(self) -> list[str]:
+        """Every field that this model reads."""
+        return list(self._addresses)  # type: ignore[attr-defined]
+
+    def find(self, name: str) -> Address | None:
+        """The address that a metainfo field spells; None for a field that is none of ours.
+
+        Raises:
+            WeightError: The field is meant as a weight and no head of this model reads it: its last part is ``loss_weight``,
+                it begins with the path of a head, or it is a near miss of an address.
+        """
+        address: Address | None = self._addresses.get(name)  # type: ignore[attr-defined]
+        if address is None and self._is_meant_as_weight(name):
+            raise WeightError(self._no_such_address(name))
+        return address
+
+    def left_alone(self, address: Address) -> dict[str, str]:
+        """The stock heads (path: class name) that an address covers by its path and cannot act on."""
+        return {path: name for path, name in self.stock.items() if _at_or_below(path, address.path)}
+
+    def acts_on(self, address: Address) -> list[str]:
+        """The paths of the weighted heads that an address acts on."""
+        return [
+            head
+            for head, losses in self.weighted.items()
+            if _at_or_below(head, address.path) and (address.loss is None or address.loss in losses)
+        ]
+
+    def nearest(self, name: str) -> list[str]:
+        """The fields of this model most like a name, the best first, at most three."""
+        return difflib.get_close_matches(name, self.fields, n=3, cutoff=_SUGGESTION)
+
+    def _is_meant_as_weight(self, name: str) -> bool:
+        if is_weight_field(name):
+            return True
+        if any(name.startswith(head + ".") for head in self._paths()):
+            return True
+        lowered = name.lower()
+        candidates = [*self.fields, *(field_of(path) for path in self._paths())]
+        return bool(difflib.get_close_matches(lowered, candidates, n=1, cutoff=_NEAR_MISS))
+
+    def _paths(self) -> set[str]:
+        """Every head's path and the paths above it, of weighted and stock heads alike."""
+        paths: set[str] = set()
+        for head in (*self.weighted, *self.stock):
+            parts = head.split(".")
+            paths.update(".".join(parts[:end]) for end in range(1, len(parts) + 1))
+        return paths
+
+    def _no_such_address(self, name: str) -> str:
+        said = f"field {name!r}: no head of this model reads it."
+        path = name.removesuffix("." + LOSS_WEIGHT) if is_weight_field(name) else name
+        stock = {head: cls for head, cls in self.stock.items() if _at_or_below(head, path) or _at_or_below(path, head)}
+        if stock:
+            heads = ", ".join(f"{head} ({cls})" for head, cls in stock.items())
+            one = next(iter(stock.values()))
+            said += f" It covers only stock heads: {heads}; make them weighted, e.g. type='{one}WithWeightPerImage'."
+        near = self.nearest(name)
+        if near:
+            said += f" Nearest valid: {near[0]!r}."
+        if self.fields:
+            said += f" Valid here: {_listed(self.fields)}."
+        else:
+            said += " No head of this model is weighted; a weighted head's type ends in WithWeightPerImage."
+        return said
+
+
+def most_specific(given: Mapping[Address, float], head: str, loss: str) -> float:
+    """The weight of one loss of the head at a path, of what was given for an image; 1 where nothing covers it."""
+    covering = [address for address in given if address.covers(head, loss)]
+    return given[max(covering, key=lambda address: address.specificity)] if covering else 1.0
+
+
+def _listed(names: Iterable[str], limit: int = 12) -> str:
+    names = [repr(name) for name in names]
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")

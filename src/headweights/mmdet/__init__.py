@@ -1,0 +1,34 @@
+"""headweights for mmdetection 3.x: ``custom_imports = dict(imports=['headweights.mmdet'], allow_failed_imports=False)``.
+
+Importing it registers the weighted heads and the transforms, makes mmdetection's detectors and RoI heads publish their batch
+(:mod:`headweights.mmdet.batch`), and has every ``Runner`` check the weights before it trains (:mod:`headweights.mmdet.check`).
+"""
+
+try:
+    import mmcv.ops  # noqa: F401
+    import mmdet.models  # noqa: F401
+    import mmengine  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        "headweights.mmdet needs mmdetection 3.x with mmengine and mmcv (with its compiled ops): "
+        f"pip install 'headweights[mmdet]'. What failed: {error}"
+    ) from error
+
+from headweights.mmdet.batch import current_batch, publish_batch, publish_everywhere, publishes_batch
+from headweights.mmdet.check import CheckWeightsHook, check_every_runner
+from headweights.mmdet.heads import with_weight_per_image
+from headweights.mmdet.model import WeightedHead
+from headweights.mmdet.transforms import AddFieldToImgMetas
+
+publish_everywhere()
+check_every_runner()
+
+__all__ = [
+    "AddFieldToImgMetas",
+    "CheckWeightsHook",
+    "WeightedHead",
+    "current_batch",
+    "publish_batch",
+    "publishes_batch",
+    "with_weight_per_image",
+]

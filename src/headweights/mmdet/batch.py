@@ -1,0 +1,194 @@
+"""The seam: whose images are in this batch, and in which model.
+
+mmdetection's RoI heads hand their bbox heads boxes and features and no word of the images. So the batch is published here,
+in a context variable, around every loss of a detector or a RoI head that is given data samples, and a weighted head asks for
+its images' weights. The outermost publisher is the model whose paths the addresses speak of; the innermost one has the images
+(TridentNet repeats the batch, SoftTeacher splits it by branch).
+
+Publishing is done by the classes: :func:`publishes_batch` wraps their loss methods. It is applied to every subclass of
+mmdetection's base detector and base RoI head, those that are defined later included; a class of another descent takes it as a
+decorator.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, TypeVar
+
+import torch
+from mmdet.models.detectors import BaseDetector
+from mmdet.models.roi_heads.base_roi_head import BaseRoIHead
+from torch import Tensor, nn
+
+from headweights.addresses import Address, most_specific
+from headweights.errors import WeightError
+from headweights.mmdet.model import ModelHeads, heads_of
+from headweights.weights import checked_weight
+
+_SAMPLES = "data_samples"
+
+_current: ContextVar[Batch | None] = ContextVar("headweights_batch", default=None)
+
+
+class Batch:
+    """The images of one loss computation: their weights, by head and loss.
+
+    Args:
+        model: The model whose heads compute the loss.
+        data_samples: The images, in the order of the batch.
+
+    Raises:
+        WeightError: An image's metainfo holds a weight that no head of the model reads, or one that is no weight.
+    """
+
+    def __init__(self, model: ModelHeads, data_samples: Sequence[Any]) -> None:
+        self.model = model
+        self.given: list[dict[Address, float]] = [given_weights(model, sample) for sample in data_samples]
+        self._weights: dict[tuple[str, str], tuple[float, ...] | None] = {}
+
+    def __len__(self) -> int:
+        return len(self.given)
+
+    def weights(self, head: nn.Module, loss: str) -> tuple[float, ...] | None:
+        """One weight an image for a loss of a weighted head; None where all of them are 1, so that nothing needs doing."""
+        path = self.model.path_of(head)
+        if (path, loss) not in self._weights:
+            weights = tuple(most_specific(given, path, loss) if given else 1.0 for given in self.given)
+            self._weights[path, loss] = None if all(weight == 1 for weight in weights) else weights
+        return self._weights[path, loss]
+
+
+def given_weights(model: ModelHeads, sample: Any) -> dict[Address, float]:
+    """The weights in one data sample's metainfo, checked against the model and as numbers."""
+    given = {}
+    for name in sample.metainfo_keys():
+        address = model.find(name)
+        if address is not None:
+            given[address] = checked_weight(sample.get(name), where=f"metainfo field {name!r} of image {_named(sample)}")
+    return given
+
+
+def _named(sample: Any) -> str:
+    return repr(sample.get("img_path", sample.get("img_id", "(unnamed)")))
+
+
+@contextmanager
+def publish_batch(module: nn.Module, data_samples: Any) -> Iterator[None]:
+    """Tells the weighted heads inside whose images they see.
+
+    Args:
+        module: What computes the loss. The outermost one is the model that the addresses' paths start from.
+        data_samples: The batch: a list of data samples, or a dict of such lists (semi-supervised branches), of which
+            each branch is published by the loss that it goes to.
+
+    Raises:
+        WeightError: see :class:`Batch`.
+    """
+    outer = _current.get()
+    model = heads_of(module) if outer is None else outer.model
+    if isinstance(data_samples, Mapping):
+        for branch in data_samples.values():
+            Batch(model, branch)  # checked now, published branch by branch
+        batch = Batch(model, [])
+    else:
+        batch = Batch(model, data_samples)
+    token = _current.set(batch)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def current_batch(head: nn.Module, images: int | None = None) -> Batch:
+    """The batch that a weighted head computes its loss on.
+
+    Args:
+        head: The weighted head that asks.
+        images: How many images the head sees, where it knows.
+
+    Raises:
+        WeightError: No batch is published, or one of another size.
+    """
+    batch = _current.get()
+    name = type(head).__name__
+    if batch is None:
+        raise WeightError(
+            f"{name} computes a loss outside of its detector's loss, so it cannot know whose images it sees. Call the "
+            "detector's loss; or put the decorator @headweights.mmdet.publishes_batch on the class that calls the head "
+            "(any class with a loss method that takes batch_data_samples)."
+        )
+    if images is not None and images != len(batch):
+        raise WeightError(
+            f"{name} sees {images} images, but the batch that was published has {len(batch)}. The class that calls the head "
+            "changed the batch on the way: put the decorator @headweights.mmdet.publishes_batch on it and give its loss "
+            "method the images as batch_data_samples."
+        )
+    return batch
+
+
+def as_tensor(weights: Sequence[float], like: Tensor) -> Tensor:
+    """Weights on a tensor's device, as float32, without waiting for the device."""
+    return torch.tensor(weights, dtype=torch.float32).to(like.device, non_blocking=True)
+
+
+_Class = TypeVar("_Class", bound=type)
+
+
+def publishes_batch(cls: _Class) -> _Class:
+    """Makes a class publish the batch around its own loss methods (decorator; harmless where it is done already).
+
+    A loss method is one whose name contains ``loss`` and that has a parameter whose name ends in ``data_samples``.
+    """
+    for name, method in list(vars(cls).items()):
+        if "loss" in name and inspect.isfunction(method) and not hasattr(method, "_publishes_batch"):
+            parameters = list(inspect.signature(method).parameters)
+            samples = [parameter for parameter in parameters if parameter.endswith(_SAMPLES)]
+            if samples and parameters[0] == "self":
+                setattr(cls, name, _publishing(method, samples[0], parameters.index(samples[0])))
+    return cls
+
+
+def _publishing(method: Callable[..., Any], parameter: str, position: int) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def publishing(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        data_samples = kwargs[parameter] if parameter in kwargs else args[position - 1] if position <= len(args) else None
+        if data_samples is None:
+            return method(self, *args, **kwargs)
+        with publish_batch(self, data_samples):
+            return method(self, *args, **kwargs)
+
+    publishing._publishes_batch = True  # type: ignore[attr-defined]
+    return publishing
+
+
+def _publish_from_every_subclass(base: Any) -> None:
+    """Applies :func:`publishes_batch` to a class, its subclasses, and those still to come."""
+    if "_headweights_publishes" in vars(base):
+        return
+    pending = [base]
+    while pending:
+        cls = pending.pop()
+        publishes_batch(cls)
+        pending += cls.__subclasses__()
+
+    own = vars(base).get("__init_subclass__")
+
+    def publish_too(cls: Any, /, **kwargs: Any) -> None:
+        if own is None:
+            super(base, cls).__init_subclass__(**kwargs)
+        else:
+            own.__func__(cls, **kwargs)
+        publishes_batch(cls)
+
+    base.__init_subclass__ = classmethod(publish_too)
+    base._headweights_publishes = True
+
+
+def publish_everywhere() -> None:
+    """Makes every detector and RoI head of mmdetection publish its batch; called once, on import."""
+    for base in (BaseDetector, BaseRoIHead):
+        _publish_from_every_subclass(base)

@@ -1,0 +1,64 @@
+"""Which of mmdetection's losses carry a weight per sample."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from mmdet.models import losses
+from torch import Tensor, nn
+
+# Losses that multiply each sample's term by its weight and do nothing else with it, so that a weight rides on it exactly.
+# Not among them: GHM (counts the samples whose weight is above 0), margin and L2 losses of tracking (the same).
+_CARRIERS = (
+    losses.CrossEntropyLoss,
+    losses.FocalLoss,
+    losses.SeesawLoss,
+    losses.EQLV2Loss,
+    losses.SmoothL1Loss,
+    losses.L1Loss,
+    losses.BalancedL1Loss,
+    losses.MSELoss,
+    losses.IoULoss,
+    losses.BoundedIoULoss,
+    losses.GIoULoss,
+    losses.DIoULoss,
+    losses.CIoULoss,
+    losses.EIoULoss,
+)
+
+
+def carries_weights(loss: nn.Module) -> bool:
+    """Whether a loss module multiplies each sample's term by the `weight` it is called with, exactly and only.
+
+    By exact class: a subclass may do as it likes with its weights, and is gated instead.
+    """
+    return type(loss) in _CARRIERS
+
+
+@contextmanager
+def riding(loss: nn.Module, weights: Tensor | None) -> Iterator[None]:
+    """While inside, multiplies the per-sample `weight` that the loss module is called with.
+
+    This is the last moment before the loss: the head has counted its normaliser by then (``BBoxHead`` counts the label
+    weights above 0), so a weight of 0 moves nothing else.
+
+    Args:
+        loss: A module called as ``loss(pred, target, weight, ...)``; see :func:`carries_weights`.
+        weights: Shape (number of samples,); None leaves the loss as it is.
+    """
+    if weights is None:
+        yield
+        return
+
+    def multiply(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        if "weight" in kwargs:
+            return args, {**kwargs, "weight": kwargs["weight"] * weights}
+        return (*args[:2], args[2] * weights, *args[3:]), kwargs
+
+    handle = loss.register_forward_pre_hook(multiply, with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()

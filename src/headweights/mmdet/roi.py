@@ -1,0 +1,85 @@
+"""Weighted targets of the bbox heads of RoI heads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmdet.models.roi_heads.bbox_heads import BBoxHead
+from torch import Tensor, nn
+
+from headweights.gate import gate_gradient
+from headweights.mmdet.batch import as_tensor, current_batch
+from headweights.mmdet.losses import carries_weights, riding
+from headweights.mmdet.model import WeightedHead
+
+# What super() is in the classes that with_weight_per_image builds: a head, to the type checker.
+_Head: Any = object
+
+
+class RoITargetsWeighted(WeightedHead, _Head):
+    """Weighs each RoI by its image: in the label weights at the very door of the loss, and in the box weights.
+
+    ``BBoxHead.loss`` counts the label weights above 0 for its normaliser, so a weight of 0 must not be seen by it: it meets the
+    label weights only when the loss module is called. A loss that does not carry weights (GHM) is gated instead.
+    """
+
+    loss_cls: nn.Module
+    loss_bbox: nn.Module
+    with_cls: bool
+    with_reg: bool
+
+    @staticmethod
+    def fits(head_class: type) -> bool:
+        """Whether the class computes its targets and its losses as ``BBoxHead`` does."""
+        return issubclass(head_class, BBoxHead) and all(
+            getattr(head_class, method) is getattr(BBoxHead, method) for method in ("get_targets", "loss_and_target", "loss")
+        )
+
+    @property
+    def addressable_losses(self) -> tuple[str, ...]:
+        return (*("loss_cls",) * self.with_cls, *("loss_bbox",) * self.with_reg)
+
+    def loss_and_target(
+        self, cls_score: Tensor, bbox_pred: Tensor, rois: Tensor, sampling_results: list[Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        current_batch(self, images=len(sampling_results))
+        return super().loss_and_target(cls_score, bbox_pred, rois, sampling_results, *args, **kwargs)
+
+    def loss(
+        self,
+        cls_score: Tensor | None,
+        bbox_pred: Tensor | None,
+        rois: Tensor,
+        labels: Tensor,
+        label_weights: Tensor,
+        bbox_targets: Tensor,
+        bbox_weights: Tensor,
+        reduction_override: str | None = None,
+    ) -> Any:
+        # A sampler (OHEM) that chooses RoIs by their loss asks for it RoI by RoI, one image at a time: that is no training loss.
+        cls_rows = box_rows = None
+        if reduction_override != "none":
+            cls_rows, box_rows = self._row_weights("loss_cls", rois), self._row_weights("loss_bbox", rois)
+        if cls_rows is not None and cls_score is not None and not carries_weights(self.loss_cls):
+            cls_score, cls_rows = gate_gradient(cls_score, cls_rows), None
+        if box_rows is not None and bbox_pred is not None:
+            if carries_weights(self.loss_bbox):
+                bbox_weights = bbox_weights * box_rows[:, None]
+            else:
+                bbox_pred = gate_gradient(bbox_pred, box_rows)
+        with riding(self.loss_cls, cls_rows):
+            return super().loss(
+                cls_score,
+                bbox_pred,
+                rois,
+                labels,
+                label_weights,
+                bbox_targets,
+                bbox_weights,
+                reduction_override=reduction_override,
+            )
+
+    def _row_weights(self, loss: str, rois: Tensor) -> Tensor | None:
+        """The weight of each RoI, (number of RoIs,), by its image: the first column of the RoIs. None where all are 1."""
+        weights = current_batch(self).weights(self, loss)
+        return None if weights is None else as_tensor(weights, rois)[rois[:, 0].long()]

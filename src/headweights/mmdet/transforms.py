@@ -1,0 +1,79 @@
+"""Pipeline steps that put weights into an image's metainfo."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mmcv.transforms import BaseTransform
+from mmdet.registry import TRANSFORMS
+from mmengine.structures import BaseDataElement
+
+from headweights.addresses import is_weight_field
+from headweights.errors import WeightError
+from headweights.weights import checked_weight
+
+
+@TRANSFORMS.register_module()
+class AddFieldToImgMetas(BaseTransform):
+    """Adds fields to the metainfo of every image that passes, such as the image's loss weights. Comes after ``PackDetInputs``.
+
+    .. code:: python
+
+        dict(type='AddFieldToImgMetas', fields=['rpn_head.loss_weight'], values=[10.0])
+
+    Args:
+        fields: Names of metainfo fields. One whose last part is ``loss_weight`` is a loss weight; any other is just kept.
+        values: One value a field. A loss weight is a real number >= 0.
+        replace: Whether a value that the image has already is replaced. Default: True.
+
+    Raises:
+        WeightError: On building: lists of different length, a field named twice, a loss weight that is no number >= 0. On the
+            first image: there is no data sample yet, or a field is a data field of it.
+    """
+
+    def __init__(self, fields: Sequence[str], values: Sequence[Any], replace: bool = True) -> None:
+        me = type(self).__name__
+        for name, given in (("fields", fields), ("values", values)):
+            if isinstance(given, str) or not isinstance(given, Sequence):
+                raise WeightError(f"{me}: {name} is {given!r}; it is a list, with one entry a field.")
+        if len(fields) != len(values):
+            raise WeightError(
+                f"{me}: {len(fields)} fields ({list(fields)}) but {len(values)} values ({list(values)}); give one value a field."
+            )
+        for field in fields:
+            if not isinstance(field, str) or not field:
+                raise WeightError(f"{me}: {field!r} among fields is no name of a metainfo field.")
+            if list(fields).count(field) > 1:
+                raise WeightError(f"{me}: field {field!r} is given twice (values {list(values)}).")
+        if not isinstance(replace, bool):
+            raise WeightError(f"{me}: replace is {replace!r}; it is True or False.")
+        self.values = {
+            field: checked_weight(value, where=f"{me}: field {field!r}") if is_weight_field(field) else value
+            for field, value in zip(fields, values)
+        }
+        self.replace = replace
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Adds the fields to ``results['data_samples']``: a data sample, or a dict of them by branch (``MultiBranch``)."""
+        if "data_samples" not in results:
+            raise WeightError(
+                f"{type(self).__name__}(fields={list(self.values)}) meets an image without data sample: its metainfo is made by "
+                "PackDetInputs, so put this step after it."
+            )
+        packed = results["data_samples"]
+        for sample in packed.values() if isinstance(packed, dict) else [packed]:
+            self._add(sample)
+        return results
+
+    def _add(self, sample: BaseDataElement) -> None:
+        for field, value in self.values.items():
+            if field in sample.all_keys() and field not in sample.metainfo_keys():
+                raise WeightError(
+                    f"{type(self).__name__}: field {field!r} is data of the sample, no metainfo; name it otherwise."
+                )
+            if self.replace or field not in sample.metainfo_keys():
+                sample.set_metainfo({field: value})
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(fields={list(self.values)}, values={list(self.values.values())}, replace={self.replace})"
