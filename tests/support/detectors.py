@@ -39,12 +39,12 @@ def model_config(name: str, narrower: int = 8) -> ConfigDict:
     """
     model: ConfigDict = Config.fromfile(CONFIGS / name).model
     if "shared_head" in model.get("roi_head", {}):
-        # ResLayer's widths are fixed, so the narrowing is done by depth.
-        model.backbone.depth = model.roi_head.shared_head.depth = 18
-        model.rpn_head.update(in_channels=256, feat_channels=256)
-        model.roi_head.bbox_roi_extractor.out_channels = 256
-        model.roi_head.bbox_head.in_channels = 512
-        narrower = 1
+        narrower = 1  # ResLayer's widths are fixed
+        if model.backbone.type == "ResNet":
+            model.backbone.depth = model.roi_head.shared_head.depth = 18
+            model.rpn_head.update(in_channels=256, feat_channels=256)
+            model.roi_head.bbox_roi_extractor.out_channels = 256
+            model.roi_head.bbox_head.in_channels = 512
     _narrow(model, narrower)
     return model
 

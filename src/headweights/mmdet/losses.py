@@ -10,12 +10,11 @@ from mmdet.models import losses
 from torch import Tensor, nn
 
 # Losses that multiply each sample's term by its weight and do nothing else with it, so that a weight rides on it exactly.
-# Not among them: GHM (counts the samples whose weight is above 0), margin and L2 losses of tracking (the same).
+# Not among them: GHM (counts the samples whose weight is above 0), EQL v2 (takes a weight and ignores it).
 _CARRIERS = (
     losses.CrossEntropyLoss,
     losses.FocalLoss,
     losses.SeesawLoss,
-    losses.EQLV2Loss,
     losses.SmoothL1Loss,
     losses.L1Loss,
     losses.BalancedL1Loss,
