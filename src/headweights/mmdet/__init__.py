@@ -18,9 +18,11 @@ from headweights.mmdet.batch import current_batch, publish_batch, publish_everyw
 from headweights.mmdet.check import CheckWeightsHook, check_every_runner
 from headweights.mmdet.heads import with_weight_per_image
 from headweights.mmdet.model import WeightedHead
+from headweights.mmdet.pisa import gate_pisa
 from headweights.mmdet.transforms import AddFieldToImgMetas
 
 publish_everywhere()
+gate_pisa()
 check_every_runner()
 
 __all__ = [

@@ -21,7 +21,9 @@ from typing import Any, TypeVar
 
 import torch
 from mmdet.models.detectors import BaseDetector
+from mmdet.models.mot import BaseMOTModel
 from mmdet.models.roi_heads.base_roi_head import BaseRoIHead
+from mmdet.structures import TrackDataSample
 from torch import Tensor, nn
 
 from headweights.addresses import Address, most_specific
@@ -41,6 +43,9 @@ class Batch:
         model: The model whose heads compute the loss.
         data_samples: The images, in the order of the batch.
 
+    Attributes:
+        weighed_elsewhere: Paths of heads whose predictions were gated before the head itself is asked for its loss.
+
     Raises:
         WeightError: An image's metainfo holds a weight that no head of the model reads, or one that is no weight.
     """
@@ -48,6 +53,7 @@ class Batch:
     def __init__(self, model: ModelHeads, data_samples: Sequence[Any]) -> None:
         self.model = model
         self.given: list[dict[Address, float]] = [given_weights(model, sample) for sample in data_samples]
+        self.weighed_elsewhere: set[str] = set()
         self._weights: dict[tuple[str, str], tuple[float, ...] | None] = {}
 
     def __len__(self) -> int:
@@ -56,6 +62,8 @@ class Batch:
     def weights(self, head: nn.Module, loss: str) -> tuple[float, ...] | None:
         """One weight an image for a loss of a weighted head; None where all of them are 1, so that nothing needs doing."""
         path = self.model.path_of(head)
+        if path in self.weighed_elsewhere:
+            return None
         if (path, loss) not in self._weights:
             weights = tuple(most_specific(given, path, loss) if given else 1.0 for given in self.given)
             self._weights[path, loss] = None if all(weight == 1 for weight in weights) else weights
@@ -63,7 +71,9 @@ class Batch:
 
 
 def given_weights(model: ModelHeads, sample: Any) -> dict[Address, float]:
-    """The weights in one data sample's metainfo, checked against the model and as numbers."""
+    """The weights in one data sample's metainfo, checked against the model and as numbers; a video's are its key frame's."""
+    if isinstance(sample, TrackDataSample):
+        sample = sample.get_key_frames()[0]
     given = {}
     for name in sample.metainfo_keys():
         address = model.find(name)
@@ -101,6 +111,11 @@ def publish_batch(module: nn.Module, data_samples: Any) -> Iterator[None]:
         yield
     finally:
         _current.reset(token)
+
+
+def published() -> Batch | None:
+    """The batch that is published here and now; None outside of a detector's loss."""
+    return _current.get()
 
 
 def current_batch(head: nn.Module, images: int | None = None) -> Batch:
@@ -190,5 +205,5 @@ def _publish_from_every_subclass(base: Any) -> None:
 
 def publish_everywhere() -> None:
     """Makes every detector and RoI head of mmdetection publish its batch; called once, on import."""
-    for base in (BaseDetector, BaseRoIHead):
+    for base in (BaseDetector, BaseRoIHead, BaseMOTModel):
         _publish_from_every_subclass(base)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 _CARRIERS = (
     losses.CrossEntropyLoss,
     losses.FocalLoss,
+    losses.QualityFocalLoss,
     losses.SeesawLoss,
     losses.SmoothL1Loss,
     losses.L1Loss,
@@ -37,7 +38,7 @@ def carries_weights(loss: nn.Module) -> bool:
 
 
 @contextmanager
-def riding(loss: nn.Module, weights: Tensor | None) -> Iterator[None]:
+def riding(loss: nn.Module, rows: Tensor | Callable[[Tensor], Tensor] | None) -> Iterator[None]:
     """While inside, multiplies the per-sample `weight` that the loss module is called with.
 
     This is the last moment before the loss: the head has counted its normaliser by then (``BBoxHead`` counts the label
@@ -45,19 +46,26 @@ def riding(loss: nn.Module, weights: Tensor | None) -> Iterator[None]:
 
     Args:
         loss: A module called as ``loss(pred, target, weight, ...)``; see :func:`carries_weights`.
-        weights: Shape (number of samples,); None leaves the loss as it is.
+        rows: The weight of each sample, shape (number of samples,), or what gives it for the predictions that the loss is called
+            with; None leaves the loss as it is.
     """
-    if weights is None:
+    if rows is None:
         yield
         return
 
     def multiply(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        weights = rows(args[0]) if callable(rows) else rows
         if "weight" in kwargs:
-            return args, {**kwargs, "weight": kwargs["weight"] * weights}
-        return (*args[:2], args[2] * weights, *args[3:]), kwargs
+            return args, {**kwargs, "weight": _times(kwargs["weight"], weights)}
+        return (*args[:2], _times(args[2], weights), *args[3:]), kwargs
 
     handle = loss.register_forward_pre_hook(multiply, with_kwargs=True)
     try:
         yield
     finally:
         handle.remove()
+
+
+def _times(weight: Tensor, rows: Tensor) -> Tensor:
+    """Weights per sample, (n,) or (n, k), times one weight a row, (n,)."""
+    return weight * rows.view(-1, *[1] * (weight.ndim - 1))

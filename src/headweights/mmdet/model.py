@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
 from weakref import WeakKeyDictionary
 
-from mmdet.models.roi_heads.base_roi_head import BaseRoIHead
-from mmdet.models.seg_heads.panoptic_fusion_heads.base_panoptic_fusion_head import BasePanopticFusionHead
+from mmdet.models.detectors import SemiBaseDetector
 from mmengine.logging import print_log
-from mmengine.model import BaseModel
 from torch import nn
 
 from headweights.addresses import Address, AddressBook
@@ -16,9 +15,19 @@ from headweights.addresses import Address, AddressBook
 class WeightedHead(nn.Module):
     """What every weighted head is, whatever its mechanism: a head whose losses can be addressed by name."""
 
+    @staticmethod
+    def fits(head_class: type) -> bool:
+        """Whether this mechanism is exact for a class of heads."""
+        return False
+
+    @classmethod
+    def namespace(cls, head_class: type) -> dict[str, Any]:
+        """What the weighted subclass of a head defines beyond what it inherits."""
+        return {}
+
     @property
     def addressable_losses(self) -> tuple[str, ...]:
-        """The head's loss modules that a weight can be given to apart, by the names that the head gives them."""
+        """The head's losses that a weight can be given to apart, by the names that the head gives their modules."""
         return ()
 
 
@@ -33,11 +42,14 @@ class ModelHeads:
         self._paths: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
         weighted: dict[str, tuple[str, ...]] = {}
         stock: dict[str, str] = {}
+        teachers = _teachers(model)
         for path, module in model.named_modules():
+            if path.startswith(teachers):
+                continue
             if isinstance(module, WeightedHead):
                 weighted[path] = module.addressable_losses
                 self._paths[module] = path
-            elif path and computes_loss(module):
+            elif path and computes_loss(type(module)):
                 stock[path] = type(module).__name__
         self.book = AddressBook(weighted, stock)
         self._found: dict[str, Address | None] = {}
@@ -69,11 +81,42 @@ class ModelHeads:
         return self._found[name]
 
 
-def computes_loss(module: nn.Module) -> bool:
-    """Whether a module is a head: it computes a loss itself, and is no container of heads."""
-    if isinstance(module, (BaseModel, BaseRoIHead, BasePanopticFusionHead)):
-        return False
-    return any(callable(getattr(module, method, None)) for method in ("loss", "loss_by_feat", "loss_and_target"))
+def _teachers(model: nn.Module) -> tuple[str, ...]:
+    """The paths of semi-supervised teachers: they have the student's heads, and compute no loss."""
+    return tuple(
+        (path and path + ".") + "teacher." for path, module in model.named_modules() if isinstance(module, SemiBaseDetector)
+    )
+
+
+def reason_against(head_class: type) -> str | None:
+    """Why a class of heads has no loss per image that could be weighted; None where nothing speaks against it."""
+    for ancestor in head_class.__mro__:
+        if ancestor.__module__.startswith(("mmdet.models.tracking_heads", "mmdet.models.reid")):
+            return "its loss compares images with each other (tracking, re-identification), so no part of it is one image's."
+        if ancestor.__module__.startswith(("mmdet.", "mmengine.")) and ancestor.__name__ in _NO_LOSS_OF_ITS_OWN:
+            return _NO_LOSS_OF_ITS_OWN[ancestor.__name__]
+    return None
+
+
+_NO_LOSS_OF_ITS_OWN = {
+    "CascadeRPNHead": "its stages compute the losses: make their type 'StageCascadeRPNHeadWithWeightPerImage'.",
+    "EmbeddingRPNHead": "it computes no loss.",
+    "BasePanopticFusionHead": "it computes no loss.",
+    "CLRHead": "it detects lanes, makes its predictions inside its loss and is called outside of mmdetection's conventions.",
+    "BaseRoIHead": "it holds heads and computes no loss of its own; weigh its bbox_head and mask_head.",
+    "BaseModel": "it is a model, not a head.",
+}
+
+
+def computes_loss(head_class: type) -> bool:
+    """Whether a class is a head: it computes a loss of its own, weighted or not."""
+    methods = ("loss_by_feat", "loss_and_target")
+    is_head = any(callable(getattr(head_class, method, None)) for method in methods) or head_class.__name__.endswith("Head")
+    return (
+        is_head
+        and callable(getattr(head_class, "loss", None) or getattr(head_class, "loss_and_target", None))
+        and (reason_against(head_class) is None)
+    )
 
 
 _known: WeakKeyDictionary[nn.Module, ModelHeads] = WeakKeyDictionary()

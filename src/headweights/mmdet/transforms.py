@@ -7,6 +7,7 @@ from typing import Any
 
 from mmcv.transforms import BaseTransform
 from mmdet.registry import TRANSFORMS
+from mmdet.structures import TrackDataSample
 from mmengine.structures import BaseDataElement
 
 from headweights.addresses import is_weight_field
@@ -55,18 +56,20 @@ class AddFieldToImgMetas(BaseTransform):
         self.replace = replace
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Adds the fields to ``results['data_samples']``: a data sample, or a dict of them by branch (``MultiBranch``)."""
+        """Adds the fields to ``results['data_samples']``: an image's, a branch's (``MultiBranch``) or a video's data samples."""
         if "data_samples" not in results:
             raise WeightError(
                 f"{type(self).__name__}(fields={list(self.values)}) meets an image without data sample: its metainfo is made by "
                 "PackDetInputs, so put this step after it."
             )
-        packed = results["data_samples"]
-        for sample in packed.values() if isinstance(packed, dict) else [packed]:
-            self._add(sample)
+        self._add(results["data_samples"])
         return results
 
-    def _add(self, sample: BaseDataElement) -> None:
+    def _add(self, sample: BaseDataElement | dict[str, BaseDataElement]) -> None:
+        if isinstance(sample, (dict, TrackDataSample)):
+            for part in sample.values() if isinstance(sample, dict) else sample.video_data_samples:
+                self._add(part)
+            return
         for field, value in self.values.items():
             if field in sample.all_keys() and field not in sample.metainfo_keys():
                 raise WeightError(

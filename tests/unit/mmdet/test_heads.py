@@ -6,7 +6,7 @@ import copy
 import pickle
 
 import pytest
-from mmdet.models.dense_heads import FCOSHead, RetinaHead, RPNHead
+from mmdet.models.dense_heads import RetinaHead, RPNHead
 from mmdet.models.roi_heads.bbox_heads import BBoxHead, ConvFCBBoxHead, Shared2FCBBoxHead
 from mmdet.registry import MODELS
 
@@ -48,6 +48,26 @@ def test_heads_can_be_pickled_and_copied() -> None:
     assert type(copy.deepcopy(head)) is type(head)
 
 
-def test_a_head_that_no_mechanism_fits_is_refused_by_name() -> None:
-    with pytest.raises(WeightError, match="FCOSHead cannot be weighted"):
-        with_weight_per_image(FCOSHead)
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("RoITrackHead", "tracking"),
+        ("QuasiDenseEmbedHead", "tracking"),
+        ("LinearReIDHead", "re-identification"),
+        ("CascadeRPNHead", "StageCascadeRPNHeadWithWeightPerImage"),
+        ("EmbeddingRPNHead", "computes no loss"),
+        ("StandardRoIHead", "weigh its bbox_head"),
+        ("FasterRCNN", "is a model"),
+        ("ResNet", "no method loss_by_feat"),
+    ],
+)
+def test_what_has_no_loss_per_image_is_refused_by_name_and_reason(name: str, reason: str) -> None:
+    with pytest.raises(WeightError, match=f"{name} cannot be weighted: .*{reason}"):
+        with_weight_per_image(MODELS.get(name))
+    assert name + "WithWeightPerImage" not in MODELS.module_dict
+
+
+def test_what_is_no_class_of_heads_is_refused() -> None:
+    for nothing in (int, "RPNHead", None):
+        with pytest.raises(WeightError, match="cannot be weighted"):
+            with_weight_per_image(nothing)  # type: ignore[arg-type]

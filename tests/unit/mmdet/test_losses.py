@@ -20,13 +20,17 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
 BOXES = ("L1", "SmoothL1", "BalancedL1", "MSE", "IoU", "GIoU", "DIoU", "CIoU", "EIoU", "BoundedIoU")
 
 
-def arguments(name: str) -> tuple[Tensor, Tensor, Tensor]:
+def arguments(name: str) -> tuple[Tensor, Any, Tensor]:
     """Predictions, targets and weights per sample as a head gives them to the loss."""
     generator = torch.Generator().manual_seed(1)
     if name.removesuffix("Loss") in BOXES:
         corner = torch.rand(N, 2, generator=generator) * 10
         boxes = torch.cat([corner, corner + 5 + torch.rand(N, 2, generator=generator)], 1)
         return boxes, boxes + torch.rand(N, 4, generator=generator), torch.rand(N, 4, generator=generator)[:, :1].expand(N, 4)
+    if name == "QualityFocalLoss":
+        labels = torch.randint(CLASSES, (N,), generator=generator)
+        quality = torch.rand(N, generator=generator)
+        return torch.randn(N, CLASSES, generator=generator), (labels, quality), torch.rand(N, generator=generator)
     classes = CLASSES - 2 if name == "SeesawLoss" else CLASSES
     targets = torch.randint(classes, (N,), generator=generator)
     return torch.randn(N, CLASSES, generator=generator), targets, torch.rand(N, generator=generator)

@@ -1,0 +1,46 @@
+"""PISA computes a loss of its bbox head outside of the bbox head: its predictions are gated before both.
+
+``PISARoIHead`` (https://arxiv.org/abs/1904.04821) weighs samples by the head's predictions (ISR) and adds a classification-aware
+regression loss (CARL) of the same predictions. All of it is the bbox head's loss, so the gate is put where the RoI head receives
+the predictions.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import torch
+from mmdet.models.roi_heads import PISARoIHead
+from torch import Tensor
+
+from headweights.gate import gate_gradient
+from headweights.mmdet.batch import as_tensor, published
+from headweights.mmdet.model import WeightedHead
+
+
+def gate_pisa() -> None:
+    """Has ``PISARoIHead`` gate its bbox head's predictions while it computes losses; called once, on import."""
+    forward = PISARoIHead._bbox_forward
+    if not hasattr(forward, "_gates_predictions"):
+        gating = _gating(forward)
+        gating._gates_predictions = True
+        PISARoIHead._bbox_forward = gating
+
+
+def _gating(forward: Any) -> Any:
+    @functools.wraps(forward)
+    def gating(self: Any, x: tuple[Tensor, ...], rois: Tensor) -> dict[str, Any]:
+        results: dict[str, Any] = forward(self, x, rois)
+        batch = published()
+        # Without gradient it is a sampler that looks at one image's losses.
+        if batch is not None and isinstance(self.bbox_head, WeightedHead) and torch.is_grad_enabled():
+            for name, loss in (("cls_score", "loss_cls"), ("bbox_pred", "loss_bbox")):
+                weights = batch.weights(self.bbox_head, loss)
+                if weights is not None:
+                    rows = as_tensor(weights, results[name])[rois[:, 0].long()]
+                    results[name] = gate_gradient(results[name], rows)
+            batch.weighed_elsewhere.add(batch.model.path_of(self.bbox_head))
+        return results
+
+    return gating
