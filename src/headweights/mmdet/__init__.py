@@ -16,7 +16,7 @@ except ImportError as error:
 
 from headweights.mmdet.batch import current_batch, publish_batch, publish_everywhere, publishes_batch
 from headweights.mmdet.check import CheckWeightsHook, check_every_runner
-from headweights.mmdet.heads import with_weight_per_image
+from headweights.mmdet.heads import make_weighted, with_weight_per_image
 from headweights.mmdet.model import WeightedHead
 from headweights.mmdet.pisa import gate_pisa
 from headweights.mmdet.transforms import AddFieldToImgMetas
@@ -30,6 +30,7 @@ __all__ = [
     "CheckWeightsHook",
     "WeightedHead",
     "current_batch",
+    "make_weighted",
     "publish_batch",
     "publishes_batch",
     "with_weight_per_image",

@@ -43,9 +43,6 @@ class Batch:
         model: The model whose heads compute the loss.
         data_samples: The images, in the order of the batch.
 
-    Attributes:
-        weighed_elsewhere: Paths of heads whose predictions were gated before the head itself is asked for its loss.
-
     Raises:
         WeightError: An image's metainfo holds a weight that no head of the model reads, or one that is no weight.
     """
@@ -53,16 +50,18 @@ class Batch:
     def __init__(self, model: ModelHeads, data_samples: Sequence[Any]) -> None:
         self.model = model
         self.given: list[dict[Address, float]] = [given_weights(model, sample) for sample in data_samples]
-        self.weighed_elsewhere: set[str] = set()
         self._weights: dict[tuple[str, str], tuple[float, ...] | None] = {}
 
     def __len__(self) -> int:
         return len(self.given)
 
-    def weights(self, head: nn.Module, loss: str) -> tuple[float, ...] | None:
-        """One weight an image for a loss of a weighted head; None where all of them are 1, so that nothing needs doing."""
+    def weights(self, head: nn.Module, loss: str, by_roi_head: bool = False) -> tuple[float, ...] | None:
+        """One weight an image for a loss of a weighted head; None where all of them are 1, so that nothing needs doing.
+
+        A head that its RoI head weighs has nothing to do itself: the weights are the RoI head's to ask for.
+        """
         path = self.model.path_of(head)
-        if path in self.weighed_elsewhere:
+        if (path in self.model.weighed_by_roi_head) != by_roi_head:
             return None
         if (path, loss) not in self._weights:
             weights = tuple(most_specific(given, path, loss) if given else 1.0 for given in self.given)

@@ -40,6 +40,10 @@ class AnchorTargetsWeighted(WeightedHead, _Head):
     def loss_by_feat(self, cls_scores: list[Tensor], bbox_preds: list[Tensor], *args: Any, **kwargs: Any) -> Any:
         return super().loss_by_feat(self._gated(cls_scores, "loss_cls"), self._gated(bbox_preds, "loss_bbox"), *args, **kwargs)
 
+    @property
+    def logs_weighted(self) -> bool:
+        return all(carries_weights(getattr(self, loss)) for loss in self.addressable_losses)
+
     def _gated(self, levels: list[Tensor], loss: str) -> list[Tensor]:
         weights = current_batch(self, images=len(levels[0])).weights(self, loss)
         if weights is None or carries_weights(getattr(self, loss)):

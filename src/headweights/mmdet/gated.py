@@ -16,6 +16,9 @@ from headweights.mmdet.seams import Gating, Seam, by_block, by_dimension, by_ent
 
 WHOLE = ""  # no loss has this name: a weight for it is the head's
 
+# The attributes by which heads are told not to compute a loss (the first stage of Cascade RPN does not classify).
+SWITCHES = {"loss_cls": "with_cls", "loss_bbox": "with_reg", "loss_segm": "with_seg_branch", "loss_embedding": "with_corner_emb"}
+
 
 class GatedPredictions(WeightedHead):
     """Gates the gradient that comes back through the head's predictions, image by image.
@@ -39,7 +42,8 @@ class GatedPredictions(WeightedHead):
 
     @property
     def addressable_losses(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(loss for seam in self.seams for loss in seam.feeds.values()))
+        fed = dict.fromkeys(loss for seam in self.seams for loss in seam.feeds.values())
+        return tuple(loss for loss in fed if getattr(self, SWITCHES.get(loss, ""), True))
 
 
 def _gating(head_class: Any, seam: Seam) -> Callable[..., Any]:

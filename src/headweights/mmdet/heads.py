@@ -84,6 +84,22 @@ def with_weight_per_image(head_class: type) -> type:
     return weighted
 
 
+def make_weighted(head: nn.Module) -> nn.Module:
+    """Makes a head that is built already weighted, in place: the same parameters, state and hooks, of the weighted class.
+
+    Args:
+        head: A head; one that is weighted already stays as it is.
+
+    Returns:
+        The same object.
+
+    Raises:
+        WeightError: see :func:`with_weight_per_image`.
+    """
+    object.__setattr__(head, "__class__", with_weight_per_image(type(head)))
+    return head
+
+
 def _build_as_parent(weighted: Any, head_class: Any) -> None:
     """Has a weighted head built as its parent: ``DETRHead.__init__`` asks whether its class is ``DETRHead`` to the letter."""
 

@@ -6,6 +6,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from mmdet.models.detectors import SemiBaseDetector
+from mmdet.models.roi_heads import PISARoIHead
 from mmengine.logging import print_log
 from torch import nn
 
@@ -30,16 +31,32 @@ class WeightedHead(nn.Module):
         """The head's losses that a weight can be given to apart, by the names that the head gives their modules."""
         return ()
 
+    @property
+    def logs_weighted(self) -> bool:
+        """Whether the losses that the head returns, and so the log, include the weights; otherwise only their gradient does."""
+        return False
+
 
 class ModelHeads:
     """The heads of one model, by path.
 
     Args:
         model: A detector (or any module that is the outermost to compute a loss). Only weak references to its parts are kept.
+
+    Attributes:
+        book: The addresses that the model reads.
+        weighed_by_roi_head: Paths of bbox heads that do not weigh themselves, because their RoI head computes a part of their
+            loss (PISA's CARL): their predictions are gated on their way to both.
     """
 
     def __init__(self, model: nn.Module) -> None:
         self._paths: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
+        self.weighed_by_roi_head = {
+            path
+            for roi_path, module in model.named_modules()
+            if isinstance(module, PISARoIHead)
+            for path in [f"{roi_path}.bbox_head".lstrip(".")]
+        }
         weighted: dict[str, tuple[str, ...]] = {}
         stock: dict[str, str] = {}
         teachers = _teachers(model)
@@ -47,7 +64,7 @@ class ModelHeads:
             if path.startswith(teachers):
                 continue
             if isinstance(module, WeightedHead):
-                weighted[path] = module.addressable_losses
+                weighted[path] = () if path in self.weighed_by_roi_head else module.addressable_losses
                 self._paths[module] = path
             elif path and computes_loss(type(module)):
                 stock[path] = type(module).__name__
@@ -57,6 +74,11 @@ class ModelHeads:
     def path_of(self, head: nn.Module) -> str:
         """The path of a weighted head in the model; KeyError for a head that is not in it."""
         return self._paths[head]
+
+    def logs_weighted(self, path: str) -> bool:
+        """Whether the losses of the weighted head at a path, and so the log, include the weights."""
+        head = next(head for head, known in self._paths.items() if known == path)
+        return path not in self.weighed_by_roi_head and isinstance(head, WeightedHead) and head.logs_weighted
 
     def __contains__(self, head: nn.Module) -> bool:
         return head in self._paths

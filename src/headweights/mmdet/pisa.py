@@ -2,7 +2,7 @@
 
 ``PISARoIHead`` (https://arxiv.org/abs/1904.04821) weighs samples by the head's predictions (ISR) and adds a classification-aware
 regression loss (CARL) of the same predictions. All of it is the bbox head's loss, so the gate is put where the RoI head receives
-the predictions.
+the predictions (see ``ModelHeads.weighed_by_roi_head``), and no loss of it can be addressed apart.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from headweights.gate import gate_gradient
 from headweights.mmdet.batch import as_tensor, published
+from headweights.mmdet.gated import WHOLE
 from headweights.mmdet.model import WeightedHead
 
 
@@ -35,12 +36,11 @@ def _gating(forward: Any) -> Any:
         batch = published()
         # Without gradient it is a sampler that looks at one image's losses.
         if batch is not None and isinstance(self.bbox_head, WeightedHead) and torch.is_grad_enabled():
-            for name, loss in (("cls_score", "loss_cls"), ("bbox_pred", "loss_bbox")):
-                weights = batch.weights(self.bbox_head, loss)
-                if weights is not None:
-                    rows = as_tensor(weights, results[name])[rois[:, 0].long()]
+            weights = batch.weights(self.bbox_head, WHOLE, by_roi_head=True)
+            if weights is not None:
+                rows = as_tensor(weights, rois)[rois[:, 0].long()]
+                for name in ("cls_score", "bbox_pred"):
                     results[name] = gate_gradient(results[name], rows)
-            batch.weighed_elsewhere.add(batch.model.path_of(self.bbox_head))
         return results
 
     return gating

@@ -39,7 +39,7 @@ class QueryTargetsWeighted(GatedPredictions):
         gated = super().namespace(head_class)
 
         def loss_by_feat(self: QueryTargetsWeighted, *args: Any, **kwargs: Any) -> Any:
-            if not self._rides:
+            if not self.logs_weighted:
                 return gated["loss_by_feat"](self, *args, **kwargs)
             batch = current_batch(self)
             with ExitStack() as stack:
@@ -53,12 +53,12 @@ class QueryTargetsWeighted(GatedPredictions):
         return {**gated, "loss_by_feat": loss_by_feat}
 
     @property
-    def _rides(self) -> bool:
+    def logs_weighted(self) -> bool:
         return all(carries_weights(getattr(self, loss)) for loss in _LOSSES)
 
     @property
     def addressable_losses(self) -> tuple[str, ...]:
-        return _LOSSES if self._rides else super().addressable_losses
+        return _LOSSES if self.logs_weighted else super().addressable_losses
 
 
 def _rows(weights: tuple[float, ...], predictions: Tensor) -> Tensor:

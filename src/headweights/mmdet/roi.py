@@ -39,6 +39,10 @@ class RoITargetsWeighted(WeightedHead, _Head):
     def addressable_losses(self) -> tuple[str, ...]:
         return (*("loss_cls",) * self.with_cls, *("loss_bbox",) * self.with_reg)
 
+    @property
+    def logs_weighted(self) -> bool:
+        return all(carries_weights(getattr(self, loss)) for loss in self.addressable_losses)
+
     def loss_and_target(
         self, cls_score: Tensor, bbox_pred: Tensor, rois: Tensor, sampling_results: list[Any], *args: Any, **kwargs: Any
     ) -> Any:
