@@ -1,0 +1,123 @@
+"""Writes docs/heads.md: every weighted head, how it is weighted, and the configuration that verified it.
+
+    .venv/bin/python scripts/heads_table.py [--check]
+
+Read off the code and the models of tests/support/zoo.py, which the tests hold against the pixel-gradient oracle. With --check
+nothing is written; the exit code is 1 where the file is not current.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from mmdet.registry import MODELS
+from support.zoo import NOT_RUN, ZOO, build_zoo
+
+import headweights.mmdet  # noqa: F401  (registers the weighted heads)
+from headweights.mmdet import make_weighted
+from headweights.mmdet.dense import AnchorTargetsWeighted
+from headweights.mmdet.gated import GatedPredictions
+from headweights.mmdet.model import ModelHeads
+from headweights.mmdet.query import QueryTargetsWeighted
+from headweights.mmdet.roi import RoITargetsWeighted
+
+TARGET = ROOT / "docs" / "heads.md"
+SUFFIX = "WithWeightPerImage"
+MECHANISMS = {
+    RoITargetsWeighted: "weighted targets",
+    AnchorTargetsWeighted: "weighted targets",
+    QueryTargetsWeighted: "weighted targets",
+    GatedPredictions: "gradient gate",
+}
+
+PREFACE = f"""\
+# Heads
+
+<!-- Written by scripts/heads_table.py; do not edit. The tests check that it is current. -->
+
+Every head below is registered as `<Head>{SUFFIX}`.
+
+- *weighted targets*: the weight multiplies the weights of the head's samples, at the door of the loss; the log shows the
+  weighted loss.
+- *gradient gate*: the weight multiplies the gradient that comes back through the head's predictions; the log shows the loss of
+  the stock head, and training is weighted all the same.
+- *Addressable losses* can have a weight of their own, `<head path>.<loss>.loss_weight`. A loss that shares its predictions with
+  another cannot; asking for it is an error.
+- *Verified with*: the configuration of mmdetection whose model, narrowed, is held against the pixel-gradient oracle in
+  `tests/exactness/test_zoo.py`: weights of 1 bit for bit stock, other weights exact for every image, head, loss and parameter.
+
+Mechanism, log and losses are those of the head in that configuration. A loss that does not carry weights per sample (GHM,
+EQL v2, or one of your own) makes a head of weighted targets use the gate for that loss.
+"""
+
+
+@dataclass
+class Row:
+    """What is known of one head."""
+
+    mechanism: str
+    logged: str
+    losses: tuple[str, ...]
+    configs: list[str] = field(default_factory=list)
+
+
+def rows() -> dict[str, Row]:
+    """A row a head class, by its name, from the models of the zoo."""
+    found: dict[str, Row] = {}
+    for arch in ZOO:
+        model = build_zoo(arch)
+        for path in arch.parts:
+            make_weighted(model.get_submodule(path))
+        heads = ModelHeads(model)
+        for path in arch.parts:
+            head = model.get_submodule(path)
+            name = type(head).__name__.removesuffix(SUFFIX)
+            by_roi_head = path in heads.weighed_by_roi_head
+            mechanism = "gradient gate" if by_roi_head else mechanism_of(type(head))
+            losses = heads.book.weighted[path]
+            if by_roi_head:
+                name += " in PISARoIHead"
+            row = found.setdefault(name, Row(mechanism, "yes" if heads.logs_weighted(path) else "no", tuple(losses)))
+            row.losses = max(row.losses, tuple(losses), key=len)  # a stage of a cascade may have fewer
+            if arch.config not in row.configs:
+                row.configs.append(arch.config)
+    return found
+
+
+def mechanism_of(weighted_class: type) -> str:
+    """The mechanism of a weighted class, in words."""
+    return next(words for mechanism, words in MECHANISMS.items() if issubclass(weighted_class, mechanism))
+
+
+def page() -> str:
+    found = rows()
+    registered = sorted(name.removesuffix(SUFFIX) for name in MODELS.module_dict if name.endswith(SUFFIX))
+    lines = [PREFACE, "| head | mechanism | log includes weights | addressable losses | verified with |", "|---|---|---|---|---|"]
+    for name in sorted(found):
+        row = found[name]
+        more = f" and {len(row.configs) - 1} more" if len(row.configs) > 1 else ""
+        losses = ", ".join(f"`{loss}`" for loss in row.losses) or "the head as a whole"
+        lines.append(f"| `{name}` | {row.mechanism} | {row.logged} | {losses} | `{row.configs[0]}`{more} |")
+    bases = [name for name in registered if name not in found]
+    lines += [
+        "",
+        f"{len(ZOO)} configurations were run. Weighted too, but of no model in the zoo (mostly base classes of the above): ",
+    ]
+    lines[-1] += ", ".join(f"`{name}`" for name in bases) + "."
+    if NOT_RUN:
+        lines += ["", "Not run here:", "", *(f"- {name}: {reason}" for name, reason in NOT_RUN.items())]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    text = page()
+    if "--check" in sys.argv[1:]:
+        sys.exit(
+            0 if TARGET.exists() and TARGET.read_text() == text else f"{TARGET.name} is not current: run {Path(__file__).name}"
+        )
+    TARGET.write_text(text)

@@ -1,0 +1,81 @@
+"""The code in the README and the docs runs, and does what the text around it says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mmdet.models.dense_heads import FCOSHead
+from mmdet.registry import MODELS, TRANSFORMS
+from mmdet.structures import DetDataSample
+from mmengine.config import Config
+from support.detectors import make_batch, pair
+from support.oracle import assert_scaled, pixel_gradients
+from torch import nn
+
+from headweights.mmdet import publishes_batch
+
+ROOT = Path(__file__).resolve().parents[2]
+FCOS = "fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py"
+
+
+def blocks(page: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), flags=re.DOTALL)
+
+
+def run(page: str, number: int, **names: Any) -> dict[str, Any]:
+    exec(compile(blocks(page)[number], page, "exec"), names)
+    return names
+
+
+def test_the_head_in_three_lines_is_exact() -> None:
+    head = run("docs/own_heads.md", 0, FCOSHead=FCOSHead)["MyHead"]
+    assert MODELS.get("MyHeadWithWeightPerImage") is head
+    stock, weighted = pair(FCOS, "bbox_head")
+    for module in weighted.modules():
+        if type(module).__name__ == "FCOSHeadWithWeightPerImage":
+            object.__setattr__(module, "__class__", head)
+    assert type(weighted.bbox_head) is head
+    everything = {"all": lambda name: True}
+    expected = pixel_gradients(stock, make_batch(stock), everything)["all"]
+    data = make_batch(weighted, [{"bbox_head.loss_weight": 0.3}, {"bbox_head.loss_weight": 5}])
+    assert_scaled(pixel_gradients(weighted, data, everything)["all"], expected, (0.3, 5), 1e-5)
+
+
+def test_the_decorated_detector_publishes() -> None:
+    detector = run("docs/own_heads.md", 1, nn=nn, publishes_batch=publishes_batch)["MyDetector"]
+    assert hasattr(detector.loss, "_publishes_batch")
+
+
+def test_the_transform_weighs_by_image() -> None:
+    step = run("docs/weights.md", 0)["WeighByQuality"]()
+    assert TRANSFORMS.get("WeighByQuality") is type(step)
+    for path, weight in (("blurred/1.png", 0.2), ("1.png", 1.0)):
+        sample = step({"data_samples": DetDataSample(metainfo={"img_path": path})})["data_samples"]
+        assert sample.get("roi_head.loss_weight") == weight
+
+
+def test_the_readmes_config_is_a_config(tmp_path: Path) -> None:
+    """The seed's example as the README gives it: a file that inherits from a config of mmdetection, and builds."""
+    (config,) = (block for block in blocks("README.md") if "_base_" in block)
+    path = tmp_path / "config.py"
+    path.write_text(config)
+    loaded = Config.fromfile(path)
+    model = MODELS.build(loaded.model)
+    assert type(model.rpn_head).__name__ == "RPNHeadWithWeightPerImage"
+    assert type(model.roi_head.bbox_head).__name__ == "Shared2FCBBoxHeadWithWeightPerImage"
+    steps = [dataset.pipeline[-1] for dataset in loaded.train_dataloader.dataset.datasets]
+    assert [step.values for step in steps] == [[1.0, 1.0], [1.0, 0.2]] or all("values" in step for step in steps)
+    assert all(TRANSFORMS.build(step).values for step in steps)
+
+
+@pytest.mark.slow
+def test_the_table_of_heads_is_current() -> None:
+    import sys
+
+    sys.path.insert(0, str(ROOT / "scripts"))
+    import heads_table
+
+    assert heads_table.TARGET.read_text() == heads_table.page(), "run scripts/heads_table.py"
