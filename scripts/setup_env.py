@@ -1,6 +1,8 @@
 """Makes `.venv`: what `make demo` and `make test` run in. Standard library only; runs on any Python 3.
 
-    python3 scripts/setup_env.py [--force]
+    python3 scripts/setup_env.py [upstream]
+
+With `upstream` it makes `.venv-upstream`, with upstream's mmdetection, mmcv and mmengine: what `make test-upstream` runs in.
 
 The environment is complete or it is not: a stamp, written last, holds the checksum of everything that went into it. Where
 the stamp is missing or differs (an interrupted set-up, other pins, a moved checkout) the environment is made anew. That is
@@ -20,11 +22,13 @@ import threading
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-VENV = os.path.join(ROOT, ".venv")
+UPSTREAM = "upstream" in sys.argv[1:]
+MMDET = "mmdet-upstream.txt" if UPSTREAM else "mmdet.txt"
+VENV = os.path.join(ROOT, ".venv-upstream" if UPSTREAM else ".venv")
 VENV_PYTHON = os.path.join(VENV, "bin", "python")
 STAMP = os.path.join(VENV, "setup-complete")
-LOG = os.path.join(ROOT, ".setup.log")
-LOCK = os.path.join(ROOT, ".setup.lock")
+LOG = VENV + ".log"
+LOCK = VENV + ".lock"
 
 PYTHONS = ((3, 10), (3, 11), (3, 12))
 HEARTBEAT_SECONDS = 15
@@ -34,7 +38,8 @@ INPUTS = (
     "pyproject.toml",
     "requirements/torch.txt",
     "requirements/build.txt",
-    "requirements/mmcv.txt",
+    "requirements/mmdet.txt",
+    "requirements/mmdet-upstream.txt",
     "requirements/pinned.txt",
     "scripts/setup_env.py",
     "scripts/cxx_with_torch_pch.sh",
@@ -63,10 +68,20 @@ def duration(seconds):
     return f"{minutes} min {rest:02d} s"
 
 
+def requirements(name):
+    """The pins in a file of requirements/."""
+    with open(os.path.join(ROOT, "requirements", name)) as file:
+        return [line.strip() for line in file if line.strip() and not line.startswith("#")]
+
+
 def mmcv_requirement():
     """The pin of mmcv, e.g. 'onedl-mmcv==2.3.6'."""
-    with open(os.path.join(ROOT, "requirements", "mmcv.txt")) as file:
-        return file.read().strip()
+    return next(pin for pin in requirements(MMDET) if "mmcv" in pin)
+
+
+def mmcv_project():
+    """Its name, e.g. 'onedl-mmcv'."""
+    return mmcv_requirement().split("==")[0]
 
 
 def version_of(python):
@@ -174,8 +189,9 @@ def install(step, *arguments, env=None):
 def cached_mmcv_wheels():
     """pip's own wheels of mmcv that fit this Python and the pinned version."""
     name = mmcv_requirement().replace("-", "_").replace("==", "-")
+    project = mmcv_project().replace("-", "_")
     listing = subprocess.run(
-        pip("cache", "list", "onedl_mmcv", "--format", "abspath"), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        pip("cache", "list", project, "--format", "abspath"), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
     tag = "cp" + "".join(map(str, version_of(VENV_PYTHON)))
     return [p for p in listing.stdout.decode().split("\n") if os.path.basename(p).startswith(name + "-" + tag)]
@@ -236,6 +252,7 @@ def compiler_environment():
             env["CUDA_VISIBLE_DEVICES"] = ""
         env["HEADWEIGHTS_CXX"] = os.environ.get("CXX", "c++")
         env["HEADWEIGHTS_PCH_DIR"] = pch_dir
+        env["MMCV_WITH_OPS"] = "1"
         env["CXX"] = os.path.join(ROOT, "scripts", "cxx_with_torch_pch.sh")
         yield env
 
@@ -249,8 +266,8 @@ def install_mmcv():
             return
         # pip's cache does not know which torch a wheel was compiled against.
         say("pip's wheel of mmcv does not fit this torch: compiling it anew")
-        subprocess.run(pip("cache", "remove", "onedl_mmcv"), stdout=subprocess.DEVNULL)
-        subprocess.run(pip("uninstall", "-y", "onedl-mmcv"), stdout=subprocess.DEVNULL)
+        subprocess.run(pip("cache", "remove", mmcv_project().replace("-", "_")), stdout=subprocess.DEVNULL)
+        subprocess.run(pip("uninstall", "-y", mmcv_project()), stdout=subprocess.DEVNULL)
     need_compiler()
     with compiler_environment() as env:
         install(f"compiling mmcv's ops on {env['MAX_JOBS']} cores, once for this machine", *arguments, env=env)
@@ -281,11 +298,17 @@ def set_up(python, expected):
     make_venv(python)
     if not cached_mmcv_wheels():
         need_compiler()  # now, and not after the downloads
-    constraints = os.path.join(ROOT, "requirements", "pinned.txt")
-    install("torch", "-c", constraints, "-r", os.path.join(ROOT, "requirements", "torch.txt"))
+    pinned = os.path.join(ROOT, "requirements", "pinned.txt")
+    install("torch", "-c", pinned, "-r", os.path.join(ROOT, "requirements", "torch.txt"))
     install("build tools", "-r", os.path.join(ROOT, "requirements", "build.txt"))
-    install("mmdetection, the command line, the test tools", "--no-build-isolation", "--no-deps", "-r", constraints)
+    mmdet = [pin for pin in requirements(MMDET) if pin != mmcv_requirement()]
+    install("mmdetection, the command line, the test tools", "--no-build-isolation", "--no-deps", "-r", pinned, *mmdet)
     install_mmcv()
+    if not UPSTREAM:  # read by tests/unit/mmdet/test_upstream.py
+        wheel = requirements("mmdet-upstream.txt")[-1]
+        run(
+            "the wheel of upstream's mmdetection", pip("download", "-q", "--no-deps", "-d", os.path.join(VENV, "upstream"), wheel)
+        )
     install("headweights", "--no-build-isolation", "--no-deps", "-e", ROOT)
     with open(STAMP, "w") as file:
         file.write(expected)
@@ -297,7 +320,7 @@ def main():
     expected = fingerprint(python)
     with open(LOCK, "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if "--force" in sys.argv[1:] or not is_complete(expected):
+        if not is_complete(expected):
             set_up(python, expected)
 
 

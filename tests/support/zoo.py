@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
+import mmdet
 import numpy as np
 import torch
 from mmcv.cnn.bricks import DropPath
@@ -554,7 +555,8 @@ def _ddod_forgets(model: nn.Module) -> None:
 def _grounding_positions(model: nn.Module) -> None:
     """onedl-mmdetection 3.5 widened the positions that DINO's decoder encodes, and forgot this layer of Grounding DINO's."""
     dims = model.decoder.embed_dims
-    model.decoder.ref_point_head = MLP(4 * dims, dims, dims, 2)
+    if mmdet.__version__ >= "3.5":
+        model.decoder.ref_point_head = MLP(4 * dims, dims, dims, 2)
 
 
 def _without_torchvision(model: ConfigDict) -> None:
