@@ -23,7 +23,10 @@ pytestmark = pytest.mark.slow
 
 TOLERANCE = 1e-4
 Weights = tuple[float, ...]
-every_architecture = pytest.mark.parametrize("arch", ZOO, ids=str)
+# The tests of an architecture share its models, so they stay in one process.
+every_architecture = pytest.mark.parametrize(
+    "arch", [pytest.param(arch, marks=pytest.mark.xdist_group(arch.name)) for arch in ZOO], ids=str
+)
 
 
 @cache

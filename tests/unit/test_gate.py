@@ -45,3 +45,9 @@ def test_half_precision_keeps_its_type_and_rounds_once() -> None:
 def test_shapes_that_do_not_fit_are_named(shape: tuple[int, ...], weights: int, dim: int) -> None:
     with pytest.raises(ValueError, match=r"gate_gradient: weights of shape .* do not fit"):
         gate_gradient(torch.zeros(shape), torch.ones(weights), dim)
+
+
+def test_a_prediction_that_is_modified_in_place_behind_the_gate_is_an_error_and_not_a_lost_weight() -> None:
+    gated = gate_gradient(torch.ones(2, 3, requires_grad=True) * 1, torch.tensor([0.3, 5.0]))
+    with pytest.raises(RuntimeError, match="inplace"):
+        gated.mul_(2)

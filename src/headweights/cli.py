@@ -1,0 +1,24 @@
+"""The command line: `headweights <command>`, one module a command."""
+
+try:
+    import typer
+
+    from headweights.demo.command import demo
+except ModuleNotFoundError as error:
+    raise SystemExit(f'headweights: the command line needs {error.name}: pip install "headweights[mmdet]"') from None
+
+app = typer.Typer(
+    help="Loss weights for every image, data set and object, in every head of an object detector.", no_args_is_help=True
+)
+app.command()(demo)
+
+
+@app.callback()
+def _commands() -> None:
+    # Without a callback Typer would make the only command the program itself: `headweights --iters 3`.
+    pass
+
+
+def main() -> None:
+    """Runs the command that the program's arguments name."""
+    app()

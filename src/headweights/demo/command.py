@@ -1,0 +1,46 @@
+"""`headweights demo`: what the command line adds to the demo."""
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+
+# What the demo imports or reads, and what a user types to get it.
+NEEDED = {
+    "mmengine": 'pip install "headweights[mmdet]"',
+    "mmcv": 'pip install "headweights[mmdet]"',
+    "mmdet": 'pip install "headweights[mmdet]"',
+    "deepforest": "pip install deepforest --no-deps",
+}
+
+
+def demo(
+    iters: Annotated[int, typer.Option(min=1, help="Training iterations of each of the two runs.")] = 450,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the data and of both runs.")] = 0,
+    work_dir: Annotated[Path, typer.Option(help="Folder for data, configurations, logs and checkpoints.")] = Path(
+        "work_dirs/demo"
+    ),
+) -> None:
+    """Train a detector of tree crowns on real and rendered images, without and with weights, and compare."""
+    for module, command in NEEDED.items():
+        if find_spec(module) is None:
+            _stop(f"the demo needs {module}: {command}")
+    from headweights.demo.run import run_demo
+
+    # The file is named because the demo redirects stdout while this console goes on printing.
+    console = Console(file=sys.stdout)
+    try:
+        run_demo(console, iters=iters, seed=seed, work_dir=work_dir)
+    except KeyboardInterrupt:
+        console.print("Stopped.")
+        raise typer.Exit(130) from None
+    except (FileNotFoundError, FileExistsError) as error:
+        _stop(str(error))
+
+
+def _stop(message: str) -> NoReturn:
+    typer.echo(f"headweights demo: {message}", err=True)
+    raise typer.Exit(1)

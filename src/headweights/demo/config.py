@@ -1,0 +1,59 @@
+"""Finds the demo's configuration files, in an installed wheel or in a checkout, and loads them for a run."""
+
+import contextlib
+import os
+from importlib.resources import files
+from pathlib import Path
+
+from mmengine.config import Config
+
+UNWEIGHTED = "faster-rcnn_r18_fpn_unweighted.py"
+WEIGHTED = "faster-rcnn_r18_fpn_weighted.py"
+
+
+def config_path(name: str) -> Path:
+    """Finds example configuration `name` of the tree crowns.
+
+    Raises:
+        FileNotFoundError: Neither the installed package nor the checkout has it.
+    """
+    for folder in _example_folders():
+        path = folder / "tree_crowns" / name
+        if path.is_file():
+            return path
+    raise FileNotFoundError(f"this installation of headweights has no example configuration tree_crowns/{name}")
+
+
+def _example_folders() -> list[Path]:
+    folders = []
+    # An editable installation may know src/ only; then the checkout around it has the folder.
+    with contextlib.suppress(ModuleNotFoundError):
+        folders.append(Path(str(files("headweights.examples"))))
+    folders.append(Path(__file__).resolve().parents[3] / "examples")
+    return folders
+
+
+def load_config(name: str, *, data: Path, work_dir: Path, iters: int, seed: int) -> Config:
+    """Loads configuration `name` as a user would, and sets what the command line decides.
+
+    Args:
+        name: File name of the configuration.
+        data: The folder with the data sets.
+        work_dir: Where the run leaves its configuration, log and checkpoint.
+        iters: Number of training iterations; the held-out tiles are looked at after the last one.
+        seed: Seed of the initial parameters, the order of the images and the samplers.
+    """
+    before = os.environ.get("TREE_CROWNS")
+    os.environ["TREE_CROWNS"] = str(data)
+    try:
+        config = Config.fromfile(config_path(name))
+    finally:
+        if before is None:
+            del os.environ["TREE_CROWNS"]
+        else:
+            os.environ["TREE_CROWNS"] = before
+    config.work_dir = str(work_dir)
+    config.experiment_name = work_dir.name
+    config.train_cfg.max_iters = config.train_cfg.val_interval = iters
+    config.randomness = {"seed": seed}
+    return config

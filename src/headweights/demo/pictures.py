@@ -1,0 +1,85 @@
+"""The photographs: aerial pictures of tree crowns with boxes drawn by people, from the installed package `deepforest`.
+
+They are part of the NEON tree crowns of Weinstein et al., "Individual tree-crown detection in RGB imagery using
+semi-supervised deep learning neural networks" (Remote Sensing 2019, https://doi.org/10.3390/rs11111309). They are read at
+half their resolution, 0.2 m a pixel: a crown is then some 20 pixels wide, enough to be found, at a quarter of the work.
+The package is read and never imported: its own dependencies need not be there.
+"""
+
+import xml.etree.ElementTree as ElementTree
+from importlib.util import find_spec
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from headweights.demo.annotated import AnnotatedImage, Boxes, as_boxes
+
+# A picture a place, by the site's short name at NEON. YELL is Yellowstone, conifers on grass: the two places are 13 km
+# apart and were photographed in different light. OSBS is Ordway-Swisher in Florida, open scrub on sand; SOAP is Soaproot
+# Saddle in California, mostly dead trees.
+PLACES = {
+    "YELL-528": "2019_YELL_2_528000_4978000_image_crop2",
+    "YELL-541": "2019_YELL_2_541000_4977000_image_crop",
+    "OSBS": "OSBS_029",
+    "SOAP": "SOAP_061",
+}
+
+
+def picture_folder() -> Path:
+    """Finds the folder with the pictures in the installed package `deepforest`.
+
+    Raises:
+        FileNotFoundError: `deepforest` is not installed, or has no such folder.
+    """
+    spec = find_spec("deepforest")
+    for location in (spec.submodule_search_locations or ()) if spec else ():
+        folder = Path(location) / "data"
+        if folder.is_dir():
+            return folder
+    raise FileNotFoundError("the pictures of tree crowns are missing: pip install deepforest --no-deps")
+
+
+def read_voc(path: Path) -> Boxes:
+    """Reads the boxes of a Pascal VOC annotation file, whatever their classes are called.
+
+    VOC counts pixels from 1 and a box includes its last pixel; here pixel x covers [x, x + 1), so only the left and the
+    top move, by one.
+
+    Returns:
+        Shape (n, 4): left, top, right, bottom in pixels.
+
+    Raises:
+        ValueError: A box has no area; the message names the file and the box.
+    """
+    boxes: list[list[float]] = []
+    for box in ElementTree.parse(path).getroot().iterfind("object/bndbox"):
+        left, top, right, bottom = (float(box.findtext(key, "nan")) for key in ("xmin", "ymin", "xmax", "ymax"))
+        if not (left <= right and top <= bottom):
+            raise ValueError(f"{path}: not a box: {left:g}, {top:g}, {right:g}, {bottom:g}")
+        boxes.append([left - 1, top - 1, right, bottom])
+    return as_boxes(boxes)
+
+
+def read_picture(place: str) -> AnnotatedImage:
+    """Reads the picture of a place, a key of `PLACES`, and its boxes, at half the resolution. It is named after the place.
+
+    Raises:
+        FileNotFoundError: The picture or its annotation is not there, or OpenCV cannot read the picture.
+    """
+    folder, file_name = picture_folder(), PLACES[place]
+    image_path, voc_path = folder / f"{file_name}.png", folder / f"{file_name}.xml"
+    image = cv2.imread(str(image_path), cv2.IMREAD_COLOR) if image_path.is_file() else None
+    if image is None or not voc_path.is_file():
+        raise FileNotFoundError(f"no picture {image_path} with {voc_path.name}: is deepforest 2.1 or later installed?")
+    whole = AnnotatedImage(place, np.asarray(image, dtype=np.uint8), read_voc(voc_path), as_boxes([]))
+    return _halved(whole)
+
+
+def _halved(picture: AnnotatedImage) -> AnnotatedImage:
+    """Half as wide and half as high; an odd last column or row is left out."""
+    width, height = (length // 2 for length in picture.size)
+    even = picture.image[: 2 * height, : 2 * width]
+    image = cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA)
+    boxes = np.minimum(picture.boxes / 2, np.array([width, height, width, height], dtype=np.float32))
+    return AnnotatedImage(picture.name, np.asarray(image, dtype=np.uint8), boxes, picture.ignored)

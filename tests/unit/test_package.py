@@ -1,0 +1,41 @@
+"""The package stays light: the core needs torch only, and says what else to install where more is asked for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+WITHOUT = """
+import sys
+for name in {missing!r}:
+    sys.modules[name] = None  # importing it fails as if it were not installed
+{code}
+"""
+
+
+def run(code: str, *missing: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT.format(missing=missing, code=code)], capture_output=True, text=True, check=False
+    )
+
+
+def test_the_core_needs_torch_only() -> None:
+    result = run(
+        "import headweights; print(headweights.gate_gradient.__name__)", "mmdet", "mmengine", "mmcv", "typer", "rich", "numpy"
+    )
+    assert result.stdout.strip() == "gate_gradient", result.stderr
+
+
+def test_checking_weights_needs_not_even_torch() -> None:
+    result = run("import headweights; print(headweights.checked_weight(2, 'here'))", "torch", "mmdet", "mmengine", "mmcv")
+    assert result.stdout.strip() == "2.0", result.stderr
+
+
+@pytest.mark.parametrize("missing", ["mmdet", "mmcv", "mmengine"])
+def test_the_wing_says_what_to_install(missing: str) -> None:
+    result = run("import headweights.mmdet", missing)
+    assert result.returncode != 0
+    assert "pip install 'headweights[mmdet]'" in result.stderr
+    assert missing in result.stderr.splitlines()[-1]
