@@ -68,6 +68,14 @@ def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    code, text = shown("demo", "--work-dir", str(tmp_path / "file" / "run"))
+    assert code == 1
+    assert text.startswith("headweights demo: ")
+    assert "Traceback" not in text
+
+
 def test_the_command_line_starts_without_torch() -> None:
     heavy = "{'torch', 'mmengine', 'mmcv', 'mmdet', 'cv2'} & set(sys.modules)"
     code = f"import sys, headweights.cli; print(sorted({heavy}))"

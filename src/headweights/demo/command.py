@@ -37,7 +37,7 @@ def demo(
     except KeyboardInterrupt:
         console.print("Stopped.")
         raise typer.Exit(130) from None
-    except (FileNotFoundError, FileExistsError) as error:
+    except OSError as error:
         _stop(str(error))
 
 

@@ -17,20 +17,19 @@ def config_path(name: str) -> Path:
     Raises:
         FileNotFoundError: Neither the installed package nor the checkout has it.
     """
-    for folder in _example_folders():
-        path = folder / "tree_crowns" / name
+    for path in _candidates(name):
         if path.is_file():
             return path
     raise FileNotFoundError(f"this installation of headweights has no example configuration tree_crowns/{name}")
 
 
-def _example_folders() -> list[Path]:
-    folders = []
+def _candidates(name: str) -> list[Path]:
+    candidates = []
     # An editable installation may know src/ only; then the checkout around it has the folder.
     with contextlib.suppress(ModuleNotFoundError):
-        folders.append(Path(str(files("headweights.examples"))))
-    folders.append(Path(__file__).resolve().parents[3] / "examples")
-    return folders
+        candidates.append(Path(str(files("headweights.examples") / "tree_crowns" / name)))
+    candidates.append(Path(__file__).resolve().parents[3] / "examples" / "tree_crowns" / name)
+    return candidates
 
 
 def load_config(name: str, *, data: Path, work_dir: Path, iters: int, seed: int) -> Config:

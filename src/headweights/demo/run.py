@@ -27,7 +27,7 @@ def run_demo(console: Console, *, iters: int, seed: int, work_dir: Path) -> None
         FileNotFoundError: The photographs or the configurations are not installed.
     """
     # Before torch is loaded: threads that wait for each other sleep, instead of spinning on cores that another process may
-    # need. It costs nothing on idle cores, and beside other work an iteration takes a sixth of the time.
+    # need. An iteration takes 0.30 s instead of 0.23 s on two idle cores, but 0.4 s instead of 4 s beside a busy process.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     work_dir = work_dir.absolute()
     if claim(work_dir, (DATA, SCREEN_LOG, *RUNS)):
