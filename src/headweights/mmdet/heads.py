@@ -11,7 +11,7 @@ from torch import nn
 from headweights.errors import WeightError
 from headweights.mmdet.dense import AnchorTargetsWeighted
 from headweights.mmdet.gated import GatedPredictions
-from headweights.mmdet.model import WeightedHead, reason_against
+from headweights.mmdet.model import WeightedHead, forget, reason_against
 from headweights.mmdet.query import QueryTargetsWeighted
 from headweights.mmdet.roi import RoITargetsWeighted
 
@@ -97,6 +97,7 @@ def make_weighted(head: nn.Module) -> nn.Module:
         WeightError: see :func:`with_weight_per_image`.
     """
     object.__setattr__(head, "__class__", with_weight_per_image(type(head)))
+    forget()
     return head
 
 

@@ -11,6 +11,7 @@ from mmengine.logging import print_log
 from torch import nn
 
 from headweights.addresses import Address, AddressBook
+from headweights.errors import WeightError
 
 
 class WeightedHead(nn.Module):
@@ -72,7 +73,16 @@ class ModelHeads:
         self._found: dict[str, Address | None] = {}
 
     def path_of(self, head: nn.Module) -> str:
-        """The path of a weighted head in the model; KeyError for a head that is not in it."""
+        """The path of a weighted head in the model.
+
+        Raises:
+            WeightError: The head is not in the model, or was not when the model first computed a loss.
+        """
+        if head not in self._paths:
+            raise WeightError(
+                f"{type(head).__name__} is no part of the model whose loss is computed (its weighted heads: "
+                f"{', '.join(self.book.weighted) or 'none'}). If it was put there later, call headweights.mmdet.model.forget()."
+            )
         return self._paths[head]
 
     def logs_weighted(self, path: str) -> bool:
@@ -151,6 +161,6 @@ def heads_of(model: nn.Module) -> ModelHeads:
     return _known[model]
 
 
-def forget(model: nn.Module) -> None:
-    """Has the heads of a model looked up anew: to be called where heads were exchanged."""
-    _known.pop(model, None)
+def forget() -> None:
+    """Has the heads of every model looked up anew: to be called where a head was exchanged."""
+    _known.clear()

@@ -7,9 +7,11 @@ import gc
 import weakref
 
 import pytest
-from support.detectors import CASCADE_RCNN, FASTER_RCNN, MASK_RCNN, RETINANET, build, model_config, weighted_config
+from support.detectors import CASCADE_RCNN, FASTER_RCNN, MASK_RCNN, RETINANET, build, make_batch, model_config, weighted_config
+from support.oracle import losses_of
 
 from headweights import WeightError
+from headweights.mmdet import make_weighted
 from headweights.mmdet.model import ModelHeads, forget, heads_of
 
 
@@ -39,9 +41,23 @@ def test_a_copy_of_a_model_has_heads_of_its_own() -> None:
     assert heads_of(model) is heads_of(model)
     assert heads_of(twin).path_of(twin.rpn_head) == "rpn_head"
     assert model.rpn_head not in heads_of(twin)
-    forgotten = heads_of(model)
-    forget(model)
-    assert heads_of(model) is not forgotten
+
+
+def test_a_head_that_is_made_weighted_later_is_found() -> None:
+    model = build(model_config(FASTER_RCNN))
+    assert heads_of(model).book.weighted == {}
+    make_weighted(model.rpn_head)
+    assert heads_of(model).path_of(model.rpn_head) == "rpn_head"
+
+
+def test_a_head_that_is_put_in_later_is_an_error_until_the_model_is_looked_at_anew() -> None:
+    model, other = (build(weighted_config(model_config(FASTER_RCNN), "rpn_head")) for _ in range(2))
+    heads_of(model)
+    model.rpn_head = other.rpn_head
+    with pytest.raises(WeightError, match=r"RPNHeadWithWeightPerImage is no part .* call headweights\.mmdet\.model\.forget"):
+        losses_of(model, make_batch(model))
+    forget()
+    losses_of(model, make_batch(model))
 
 
 def test_a_model_is_not_kept_alive() -> None:
