@@ -1,6 +1,6 @@
 # Two commands from a bare machine: `make demo` and `make test`. Each makes .venv first, once (scripts/setup_env.py).
 
-SETUP_PYTHON := $(or $(PYTHON),$(shell command -v python3 || command -v python3.12 || command -v python3.11 || command -v python3.10))
+SETUP_PYTHON := $(or $(shell command -v python3 || command -v python3.12 || command -v python3.11 || command -v python3.10),$(PYTHON))
 BIN := .venv/bin
 
 .PHONY: help demo test test-upstream fast lint types setup clean
