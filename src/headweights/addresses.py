@@ -32,12 +32,12 @@ def is_weight_field(name: str) -> bool:
 
 
 def _at_or_below(path: str, prefix: str) -> bool:
-    return path == prefix or path.startswith(prefix + ".")
+    return not prefix or path == prefix or path.startswith(prefix + ".")
 
 
 @dataclass(frozen=True)
 class Address:
-    """One address of a model: the head path it covers, and the loss it is limited to, if any."""
+    """One address of a model: the head path it covers ('' for every head), and the loss it is limited to, if any."""
 
     path: str
     loss: str | None = None
@@ -55,6 +55,9 @@ class Address:
     def covers(self, head: str, loss: str) -> bool:
         """Whether the address speaks of this loss of the head at this path."""
         return _at_or_below(head, self.path) and self.loss in (None, loss)
+
+
+EVERY_HEAD = Address("")
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,23 @@ class AddressBook:
         if address is None and self._is_meant_as_weight(name):
             raise WeightError(self._no_such_address(name))
         return address
+
+    def at(self, target: str) -> Address:
+        """The address of a target, which is a field without its last part: ``'rpn_head'``; ``''`` is every head.
+
+        Raises:
+            WeightError: No head of this model is there.
+        """
+        if not target:
+            return EVERY_HEAD
+        address = self.find(field_of(target))
+        assert address is not None  # a field of a weight is found or refused
+        return address
+
+    @property
+    def terms(self) -> list[tuple[str, str]]:
+        """Every (head path, loss) that has a weight of its own; the loss is '' for a head that can be weighed as a whole only."""
+        return [(head, loss) for head, losses in self.weighted.items() for loss in (losses or ("",))]
 
     def left_alone(self, address: Address) -> dict[str, str]:
         """The stock heads (path: class name) that an address covers by its path and cannot act on."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -38,6 +40,19 @@ class WeightedHead(nn.Module):
         return False
 
 
+@dataclass(frozen=True)
+class InForce:
+    """What the data sets of a run weigh at this moment; a :class:`LossWeightHook` sets it before every iteration.
+
+    Args:
+        datasets: The weights of each data set, by its name. One that is not named weighs 1.
+        scales: A factor on all weights of a loss of a head, by (head path, loss); 1 where none is given.
+    """
+
+    datasets: Mapping[str, Mapping[Address, float]] = field(default_factory=dict)
+    scales: Mapping[tuple[str, str], float] = field(default_factory=dict)
+
+
 class ModelHeads:
     """The heads of one model, by path.
 
@@ -48,6 +63,7 @@ class ModelHeads:
         book: The addresses that the model reads.
         weighed_by_roi_head: Paths of bbox heads that do not weigh themselves, because their RoI head computes a part of their
             loss (PISA's CARL): their predictions are gated on their way to both.
+        in_force: What the data sets weigh.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -70,6 +86,7 @@ class ModelHeads:
             elif path and computes_loss(type(module)):
                 stock[path] = type(module).__name__
         self.book = AddressBook(weighted, stock)
+        self.in_force = InForce()
         self._found: dict[str, Address | None] = {}
 
     def path_of(self, head: nn.Module) -> str:
@@ -84,6 +101,14 @@ class ModelHeads:
                 f"{', '.join(self.book.weighted) or 'none'}). If it was put there later, call headweights.mmdet.model.forget()."
             )
         return self._paths[head]
+
+    def weights_of(self, dataset: str | None) -> Mapping[Address, float]:
+        """What a data set weighs now; nothing where there is no hook, or it says nothing of the data set."""
+        return {} if dataset is None else self.in_force.datasets.get(dataset, {})
+
+    def scale_of(self, path: str, loss: str) -> float:
+        """The factor on all weights of a loss of the head at a path."""
+        return self.in_force.scales.get((path, loss), 1.0)
 
     def logs_weighted(self, path: str) -> bool:
         """Whether the losses of the weighted head at a path, and so the log, include the weights."""
