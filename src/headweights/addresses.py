@@ -9,7 +9,7 @@ the loss. They do not multiply.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from headweights.errors import WeightError
@@ -24,6 +24,11 @@ _SUGGESTION = 0.6
 def field_of(target: str) -> str:
     """The metainfo field of a target: ``'rpn_head'`` -> ``'rpn_head.loss_weight'``."""
     return f"{target}.{LOSS_WEIGHT}"
+
+
+def target_of(field: str) -> str:
+    """The target of a metainfo field: ``'rpn_head.loss_weight'`` -> ``'rpn_head'``."""
+    return field.removesuffix(LOSS_WEIGHT).removesuffix(".")
 
 
 def is_weight_field(name: str) -> bool:
@@ -97,7 +102,7 @@ class AddressBook:
         """
         address: Address | None = self._addresses.get(name)  # type: ignore[attr-defined]
         if address is None and self._is_meant_as_weight(name):
-            raise WeightError(self._no_such_address(name))
+            raise WeightError(self._no_such_address(name, f"field {name!r}"))
         return address
 
     def at(self, target: str) -> Address:
@@ -108,8 +113,9 @@ class AddressBook:
         """
         if not target:
             return EVERY_HEAD
-        address = self.find(field_of(target))
-        assert address is not None  # a field of a weight is found or refused
+        address: Address | None = self._addresses.get(field_of(target))  # type: ignore[attr-defined]
+        if address is None:
+            raise WeightError(self._no_such_address(target, f"target {target!r}", target_of))
         return address
 
     @property
@@ -150,19 +156,19 @@ class AddressBook:
             paths.update(".".join(parts[:end]) for end in range(1, len(parts) + 1))
         return paths
 
-    def _no_such_address(self, name: str) -> str:
-        said = f"field {name!r}: no head of this model reads it."
+    def _no_such_address(self, name: str, subject: str, shown: Callable[[str], str] = str) -> str:
+        said = f"{subject}: no head of this model reads it."
         path = name.removesuffix("." + LOSS_WEIGHT) if is_weight_field(name) else name
         stock = {head: cls for head, cls in self.stock.items() if _at_or_below(head, path) or _at_or_below(path, head)}
         if stock:
             heads = ", ".join(f"{head} ({cls})" for head, cls in stock.items())
             one = next(iter(stock.values()))
             said += f" It covers only stock heads: {heads}; make them weighted, e.g. type='{one}WithWeightPerImage'."
-        near = self.nearest(name)
+        near = self.nearest(name if is_weight_field(name) else field_of(name)) or self.nearest(name)
         if near:
-            said += f" Nearest valid: {near[0]!r}."
+            said += f" Nearest valid: {shown(near[0])!r}."
         if self.fields:
-            said += f" Valid here: {_listed(self.fields)}."
+            said += f" Valid here: {_listed(map(shown, self.fields))}."
         else:
             said += " No head of this model is weighted; a weighted head's type ends in WithWeightPerImage."
         return said

@@ -19,6 +19,7 @@ from headweights.mmdet.batch import current_batch, publish_batch, publish_everyw
 from headweights.mmdet.carry import PROVENANCE, Provenance, pack_everywhere
 from headweights.mmdet.check import CheckWeightsHook, check_every_runner
 from headweights.mmdet.heads import make_weighted, with_weight_per_image
+from headweights.mmdet.hook import LossWeightHook, prepare_every_runner
 from headweights.mmdet.load import LoadLossWeights, image_table
 from headweights.mmdet.mixing import mix_everywhere, mix_provenance
 from headweights.mmdet.model import WeightedHead
@@ -28,6 +29,7 @@ from headweights.mmdet.transforms import AddFieldToImgMetas
 publish_everywhere()
 gate_pisa()
 check_every_runner()
+prepare_every_runner()
 keep_loss_weights()
 pack_everywhere()
 mix_everywhere()
@@ -37,6 +39,7 @@ __all__ = [
     "AddFieldToImgMetas",
     "CheckWeightsHook",
     "LoadLossWeights",
+    "LossWeightHook",
     "Provenance",
     "WeightedHead",
     "current_batch",

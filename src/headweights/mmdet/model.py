@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 from mmdet.models.detectors import SemiBaseDetector
 from mmdet.models.roi_heads import PISARoIHead
 from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
 from torch import nn
 
 from headweights.addresses import Address, AddressBook
@@ -70,14 +71,14 @@ class ModelHeads:
         self._paths: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
         self.weighed_by_roi_head = {
             path
-            for roi_path, module in model.named_modules()
+            for roi_path, module in modules_by_path(model)
             if isinstance(module, PISARoIHead)
             for path in [f"{roi_path}.bbox_head".lstrip(".")]
         }
         weighted: dict[str, tuple[str, ...]] = {}
         stock: dict[str, str] = {}
         teachers = _teachers(model)
-        for path, module in model.named_modules():
+        for path, module in modules_by_path(model):
             if path.startswith(teachers):
                 continue
             if isinstance(module, WeightedHead):
@@ -138,10 +139,40 @@ class ModelHeads:
         return self._found[name]
 
 
+# Where wrappers that stand in for what they wrap keep it: torch.compile, FSDP, activation checkpointing.
+_STANDING_IN = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+
+
+def modules_by_path(model: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """Every module of a model by the path that its user knows: what wraps a part (DDP, FSDP, ``torch.compile``) leaves none.
+
+    A wrapper comes before what it wraps, at the same path.
+    """
+    yield path, model
+    for name, child in model.named_children():
+        wrapped = name in _STANDING_IN or (name == "module" and _is_wrapper(model))
+        yield from modules_by_path(child, path if wrapped else f"{path}.{name}".lstrip("."))
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """A model without what wraps it as a whole."""
+    while True:
+        inner: object = next((child for name, child in model.named_children() if name in _STANDING_IN), None)
+        if inner is None and _is_wrapper(model):
+            inner = getattr(model, "module", None)
+        if not isinstance(inner, nn.Module):
+            return model
+        model = inner
+
+
+def _is_wrapper(model: nn.Module) -> bool:
+    return is_model_wrapper(model) or isinstance(model, nn.parallel.DistributedDataParallel)
+
+
 def _teachers(model: nn.Module) -> tuple[str, ...]:
     """The paths of semi-supervised teachers: they have the student's heads, and compute no loss."""
     return tuple(
-        (path and path + ".") + "teacher." for path, module in model.named_modules() if isinstance(module, SemiBaseDetector)
+        (path and path + ".") + "teacher." for path, module in modules_by_path(model) if isinstance(module, SemiBaseDetector)
     )
 
 
