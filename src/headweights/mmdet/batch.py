@@ -49,7 +49,8 @@ class Picture:
         sample: The data sample.
 
     Raises:
-        WeightError: The metainfo holds a weight that no head of the model reads, or one that is no weight.
+        WeightError: The metainfo holds a weight that no head of the model reads, or one that is no weight; the picture does not
+            say which data set it is of where a hook weighs by data set.
     """
 
     def __init__(self, model: ModelHeads, sample: Any) -> None:
@@ -58,7 +59,10 @@ class Picture:
         fields = given_weights(model, sample)
         parts: Sequence[Part] = sample.get(ORIGINS) or (Part(Origin()),)
         self._shares = [part.share for part in parts]
-        self._of_datasets = [{**model.weights_of(part.origin.dataset), **fields} for part in parts]
+        try:
+            self._of_datasets = [{**model.weights_of(part.origin.dataset), **fields} for part in parts]
+        except WeightError as error:
+            raise WeightError(f"image {_named(sample)} {error}") from None
         self._own = [{model.book.at(target): weight for target, weight in part.origin.weights.items()} for part in parts]
         objects = sample.get("gt_instances")
         self._object_weights: Tensor | None = objects.get(OBJECT_WEIGHTS) if objects is not None else None
@@ -255,6 +259,11 @@ def _publishing(method: Callable[..., Any], parameter: str, position: int) -> Ca
 
     publishing._publishes_batch = True  # type: ignore[attr-defined]
     return publishing
+
+
+def publishes(cls: type) -> bool:
+    """Whether a class publishes the batch around some loss method of its own or inherited."""
+    return any(hasattr(method, "_publishes_batch") for ancestor in cls.__mro__ for method in vars(ancestor).values())
 
 
 def _publish_from_every_subclass(base: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
@@ -58,8 +59,8 @@ class Leaf:
 
     @property
     def known_as(self) -> str:
-        """What its user knows it by, whether it was named or not: ``metainfo['dataset_name']``, else its annotation file."""
-        known = _metainfo(self.dataset).get("dataset_name") or self.annotations
+        """What its user knows it by: its name; before it is named, ``metainfo['dataset_name']``, else its annotation file."""
+        known = self.name or _metainfo(self.dataset).get("dataset_name") or self.annotations
         return repr(known) if known else "(unnamed)"
 
     @property
@@ -84,6 +85,18 @@ class Leaf:
                 fields.update(step.values if step.replace else {k: v for k, v in step.values.items() if k not in fields})
         return fields
 
+    @property
+    def too_early(self) -> list[AddFieldToImgMetas]:
+        """The steps that set metainfo fields and stand before the step that makes the metainfo, ``PackDetInputs`` or its kin."""
+        waiting: list[AddFieldToImgMetas] = []
+        early: list[AddFieldToImgMetas] = []
+        for step in steps((getattr(self.dataset, "pipeline", None), *self.outer)):
+            if isinstance(step, AddFieldToImgMetas):
+                waiting.append(step)
+            elif type(step).__name__.startswith("Pack"):
+                early, waiting = early + waiting, []
+        return early
+
     def own_weights(self, book: AddressBook) -> Callable[[str, str], float]:
         """The mean over its images of their own weights, by (head path, loss)."""
         table = self.own
@@ -91,6 +104,7 @@ class Leaf:
             return lambda head, loss: 1.0
         addresses = {book.at(target): target for target in table.targets}
 
+        @functools.cache
         def mean(head: str, loss: str) -> float:
             covering = [address for address in addresses if address.covers(head, loss)]
             covering.sort(key=lambda address: address.specificity, reverse=True)

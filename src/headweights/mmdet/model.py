@@ -46,7 +46,8 @@ class InForce:
     """What the data sets of a run weigh at this moment; a :class:`LossWeightHook` sets it before every iteration.
 
     Args:
-        datasets: The weights of each data set, by its name. One that is not named weighs 1.
+        datasets: The weights of each data set of the mix, by its name; an address that it has none for weighs 1. Empty where
+            there is no hook, and so no mix.
         scales: A factor on all weights of a loss of a head, by (head path, loss); 1 where none is given.
     """
 
@@ -104,8 +105,19 @@ class ModelHeads:
         return self._paths[head]
 
     def weights_of(self, dataset: str | None) -> Mapping[Address, float]:
-        """What a data set weighs now; nothing where there is no hook, or it says nothing of the data set."""
-        return {} if dataset is None else self.in_force.datasets.get(dataset, {})
+        """What a data set weighs now; nothing where there is no hook.
+
+        Raises:
+            WeightError: There is a hook, and the data set is none of its mix.
+        """
+        known = self.in_force.datasets
+        if known and dataset not in known:
+            said = "says of no data set that it is from it" if dataset is None else f"is of data set {dataset!r}"
+            raise WeightError(
+                f"{said}, and the LossWeightHook weighs by data set ({', '.join(map(repr, known))}). A step of its pipeline that "
+                "makes a new table of results, or packs them other than PackDetInputs does, lost it."
+            )
+        return known.get(dataset, {}) if dataset is not None else {}
 
     def scale_of(self, path: str, loss: str) -> float:
         """The factor on all weights of a loss of the head at a path."""
