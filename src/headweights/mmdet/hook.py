@@ -167,9 +167,8 @@ def sampler_of(loader: DataLoader[Any]) -> Any:
 def announce(mix: Mix, logger: logging.Logger) -> None:
     """Prints the table of a mix: with Rich where standard output is a terminal, plain in the log."""
     record = logger.makeRecord(logger.name, logging.INFO, __file__, 0, "headweights:\n%s", (plain(table_of(mix)),), None)
-    for (
-        handler
-    ) in logger.handlers:  # mmengine's loggers have levels on their handlers, silent ones in all processes but the first
+    # mmengine keeps levels on the handlers; those of all processes but the first let errors pass only.
+    for handler in logger.handlers:
         if record.levelno < handler.level:
             continue
         if isinstance(handler, logging.FileHandler) or not sys.stdout.isatty():
