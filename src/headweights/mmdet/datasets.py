@@ -173,10 +173,15 @@ def _of_wrapped(wrapper: Any, inner: Any, counts: NDArray[np.float64]) -> NDArra
     return np.full(size, counts.sum() / max(size, 1))
 
 
+class LoadLossWeightsForHook(LoadLossWeights):
+    """The step that a hook puts into a pipeline. The hook of a later run on the same data sets takes it out."""
+
+
 def with_weights_loaded(leaf: Leaf, source: Any = None) -> Leaf:
     """Has a data set's pictures say which data set they are of and what they and their objects weigh, in place.
 
-    Its pipeline gets a :class:`LoadLossWeights` step after what loads its annotations; one that it has already is given the name.
+    Its pipeline gets a :class:`LoadLossWeightsForHook` step after what loads its annotations; a step of the user's that it has
+    already is given the name.
 
     Args:
         leaf: The data set, named. Its workers have not started.
@@ -189,7 +194,7 @@ def with_weights_loaded(leaf: Leaf, source: Any = None) -> Leaf:
     table = image_table(leaf.dataset, source, leaf.name)
     pipeline = getattr(leaf.dataset, "pipeline", None)
     for step in steps(pipeline):
-        if isinstance(step, LoadLossWeights):
+        if isinstance(step, LoadLossWeights) and not isinstance(step, LoadLossWeightsForHook):
             if source is not None or step.dataset not in (None, leaf.name):
                 raise WeightError(
                     f"LossWeightHook: data set {leaf.name!r} has a step {step} in its pipeline, which loads its weights already; "
@@ -204,7 +209,8 @@ def with_weights_loaded(leaf: Leaf, source: Any = None) -> Leaf:
             "images or annotations, where its pictures could be told what they weigh."
         )
     transforms, number = after
-    transforms.insert(number + 1, LoadLossWeights(dataset=leaf.name, images=table if source is not None else None))
+    of_last_run = slice(number + 1, number + 1 + isinstance((transforms[number + 1 :] or [None])[0], LoadLossWeightsForHook))
+    transforms[of_last_run] = [LoadLossWeightsForHook(leaf.name, table if source is not None else None)]
     return replace(leaf, own=table)
 
 
@@ -213,7 +219,7 @@ def _loading(transforms: Any) -> tuple[list[Any], int] | None:
     found: dict[str, tuple[list[Any], int]] = {}
     for number, step in enumerate(transforms or ()):
         kind = type(step).__name__
-        if kind.startswith("Load"):
+        if kind.startswith("Load") and not isinstance(step, LoadLossWeightsForHook):
             found["annotations" if kind.endswith("Annotations") else "anything"] = transforms, number
         inner = _loading(getattr(step, "transforms", None))
         if inner is not None:
@@ -237,7 +243,7 @@ def named(found: Sequence[Leaf], names: Sequence[str] | None = None) -> list[Lea
         WeightError: Two data sets have one name, one has none, or the names given do not fit.
     """
     listed = "; ".join(f"{number}. {_described(leaf)}" for number, leaf in enumerate(found, 1))
-    if names is not None and (isinstance(names, str) or len(names) != len(found) or not all(isinstance(n, str) for n in names)):
+    if names is not None and len(names) != len(found):
         raise WeightError(
             f"LossWeightHook: datasets is {names!r}; it is a list of {len(found)} names, one for each data set: {listed}."
         )
