@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mmdet.models.dense_heads import FCOSHead
-from mmdet.registry import MODELS, TRANSFORMS
+from mmdet.registry import HOOKS, MODELS, TRANSFORMS
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
+from support.coco import write_dataset
 from support.detectors import make_batch, pair
 from support.oracle import assert_scaled, pixel_gradients
 from torch import nn
 
+from headweights.check.run import checked
 from headweights.mmdet import publishes_batch
+from headweights.table import plain, table_of
 
 ROOT = Path(__file__).resolve().parents[2]
 FCOS = "fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py"
@@ -69,6 +73,41 @@ def test_the_readmes_config_is_a_config(tmp_path: Path) -> None:
     steps = [dataset.pipeline[-1] for dataset in loaded.train_dataloader.dataset.datasets]
     assert [step.values for step in steps] == [[1.0, 1.0], [1.0, 0.2]] or all("values" in step for step in steps)
     assert all(TRANSFORMS.build(step).values for step in steps)
+
+
+@pytest.fixture
+def by_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The config of docs/by_data_set.md as a file, with data where it says that there is some."""
+    monkeypatch.chdir(tmp_path)
+    for name, images in (("real", 4), ("synthetic", 12)):
+        described = write_dataset(tmp_path / "data", name, images=images)
+        annotations = tmp_path / "data" / described["ann_file"]
+        content = json.loads(annotations.read_text())
+        annotations.write_text(json.dumps({**content, "categories": [dict(id=0, name="person")]}))
+    (tmp_path / "config.py").write_text(blocks("docs/by_data_set.md")[0])
+    return tmp_path / "config.py"
+
+
+def test_the_block_by_data_set_weighs_what_its_page_prints(by_data_set: Path) -> None:
+    result = checked(by_data_set)
+    assert {problem.kind for problem in result.problems} == {"learning rate"}
+    assert result.mix is not None
+    (printed,) = re.findall(r"```text\n(.*?)```", (ROOT / "docs/by_data_set.md").read_text(), flags=re.DOTALL)
+    for line in printed.splitlines():
+        assert line in plain(table_of(result.mix)).splitlines()
+
+
+def test_check_in_python_prints_what_is_wrong(by_data_set: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("docs/check.md", 0)
+    printed = capsys.readouterr().out
+    assert "learning rate False" in printed and "normalize=True," in printed
+
+
+def test_weights_over_time() -> None:
+    (given,) = run("docs/over_time.md", 0)["custom_hooks"]
+    hook = HOOKS.build(given)
+    assert str(hook.block["synthetic"]["roi_head"]) == "1 to 0.1 (cosine, epoch 0 to 12)"
+    assert run("docs/over_time.md", 1)["values"][2] == 0.55
 
 
 @pytest.mark.slow

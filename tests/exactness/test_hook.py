@@ -20,12 +20,15 @@ from mmdet.registry import MODELS, TRANSFORMS
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel, MMDistributedDataParallel
 from mmengine.registry import HOOKS, MODEL_WRAPPERS
-from mmengine.runner import Runner, set_random_seed
+from mmengine.runner import FlexibleRunner, Runner, set_random_seed
 from support.coco import add_fields, pipeline, runner_config, write_dataset
 from torch import nn
 from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
 
 from headweights import WeightError
+from headweights.demo import data
+from headweights.demo.config import HOOK, UNWEIGHTED, WEIGHTED, load_config
+from headweights.demo.data import make_data
 from headweights.mmdet.carry import PROVENANCE
 from headweights.mmdet.model import InForce, heads_of, unwrapped
 from headweights.origins import ORIGINS
@@ -167,12 +170,12 @@ def test_the_heads_are_of_the_registered_classes_and_in_the_same_state(tmp_path:
 
 def test_data_sets_are_found_however_they_are_wrapped(tmp_path: Path) -> None:
     """Repeated, nested, balanced: as the seed's way in each of them."""
+    ignored = ["dataset_name", "cumulative_sizes"]  # mmdetection concatenates what is concatenated only where the rest is alike
     runs = []
     for by_hook in (False, True):
         parts = {
             name: dict(
                 write_dataset(tmp_path, name, images=2, seed=seed),
-                metainfo=dict(classes=("thing",)),  # mmdetection concatenates what is concatenated only where metainfo is alike
                 pipeline=pipeline(*([] if by_hook else [add_fields(rpn_head=weight)])),
             )
             for seed, (name, weight) in enumerate([("a", 0.3), ("b", 2.0), ("c", 0.0)])
@@ -181,11 +184,14 @@ def test_data_sets_are_found_however_they_are_wrapped(tmp_path: Path) -> None:
             dict(type="RepeatDataset", times=2, dataset=parts["a"]),
             dict(
                 type="ConcatDataset",
+                ignore_keys=ignored,
                 datasets=[parts["b"], dict(type="ClassBalancedDataset", oversample_thr=0.5, dataset=parts["c"])],
             ),
         ]
         hooks = hook(a={"rpn_head": 0.3}, b={"rpn_head": 2.0}, c={"rpn_head": 0.0}) if by_hook else []
-        runs.append(trained(config_of(tmp_path / f"{by_hook}", wrapped, *(() if by_hook else HEADS), custom_hooks=hooks)))
+        config = config_of(tmp_path / f"{by_hook}", wrapped, *(() if by_hook else HEADS), custom_hooks=hooks)
+        config.train_dataloader.dataset.ignore_keys = ignored
+        runs.append(trained(config))
     assert {name for images in runs[1].images for name in images} == {"a", "b", "c"}
     assert runs[0].losses == runs[1].losses
 
@@ -249,7 +255,7 @@ def test_images_weigh_by_file_and_objects_by_annotation(tmp_path: Path) -> None:
     with_objects = config_of(tmp_path / "c", datasets_as_written(tmp_path), custom_hooks=hooks)
     watch = trained(with_objects)
     rendered = [sample for sample in watch.samples if "rendered" in sample.img_path]
-    assert all(set(sample.gt_instances.loss_weights.tolist()) <= {pytest.approx(0.1), 3.0} for sample in rendered)
+    assert {round(weight, 6) for sample in rendered for weight in sample.gt_instances.loss_weights.tolist()} == {0.1, 3.0}
 
 
 def datasets_as_written(folder: Path) -> list[dict[str, Any]]:
@@ -556,3 +562,33 @@ def test_a_data_loader_that_is_built_already(tmp_path: Path, expected: list[dict
         runner.train()
         assert len(watch.losses) == 4
         assert all(sample.get(ORIGINS)[0].origin.dataset for sample in watch.samples)
+
+
+def test_with_the_flexible_runner(tmp_path: Path, expected: list[dict[str, float]]) -> None:
+    config = config_of(tmp_path, datasets(tmp_path), custom_hooks=hook(rendered=GIVEN))
+    config.env_cfg = dict(dist_cfg=dict(backend="gloo"))
+    runner = FlexibleRunner.from_cfg(config)
+    watch = Watch()
+    runner.register_hook(watch)
+    runner.train()
+    assert watch.losses == expected
+
+
+# --- on real images ---
+
+
+def test_the_examples_block_is_bit_for_bit_the_seeds_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tree crowns: photographs and rendered tiles, the demo's configurations as they are."""
+    monkeypatch.setattr(data, "REAL_TILES", 4)
+    monkeypatch.setattr(data, "RENDERED_TILES", 8)
+    make_data(tmp_path / "data", 0)
+    losses = {}
+    for name in (WEIGHTED, HOOK, UNWEIGHTED):
+        config = load_config(name, data=tmp_path / "data", work_dir=tmp_path / name, iters=2, seed=0)
+        config.train_dataloader.batch_size = 4
+        config.log_level = "ERROR"
+        for part in ("val_dataloader", "val_cfg", "val_evaluator", "test_dataloader", "test_cfg", "test_evaluator"):
+            config.pop(part)
+        losses[name] = trained(config).losses
+    assert len(losses[HOOK]) == 2
+    assert losses[HOOK] == losses[WEIGHTED] != losses[UNWEIGHTED]

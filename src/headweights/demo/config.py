@@ -9,6 +9,7 @@ from mmengine.config import Config
 
 UNWEIGHTED = "faster-rcnn_r18_fpn_unweighted.py"
 WEIGHTED = "faster-rcnn_r18_fpn_weighted.py"
+HOOK = "faster-rcnn_r18_fpn_hook.py"
 
 
 def config_path(name: str) -> Path:

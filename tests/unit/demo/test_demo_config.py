@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from headweights.demo.config import UNWEIGHTED, WEIGHTED, config_path, load_config
+from headweights.demo.config import HOOK, UNWEIGHTED, WEIGHTED, config_path, load_config
 
 
 def loaded(name: str, tmp_path: Path) -> dict[str, Any]:
@@ -15,7 +15,7 @@ def loaded(name: str, tmp_path: Path) -> dict[str, Any]:
     return content
 
 
-@pytest.mark.parametrize("name", [UNWEIGHTED, WEIGHTED])
+@pytest.mark.parametrize("name", [UNWEIGHTED, WEIGHTED, HOOK])
 def test_the_command_line_decides_paths_iterations_and_seed(name: str, tmp_path: Path) -> None:
     config = loaded(name, tmp_path)
     assert config["train_cfg"]["max_iters"] == config["train_cfg"]["val_interval"] == 7
@@ -51,6 +51,17 @@ def test_the_weighted_one_differs_in_the_seeds_three_edits_only(tmp_path: Path) 
     for dataset in weighted["train_dataloader"]["dataset"]["datasets"]:
         assert dataset["pipeline"].pop()["type"] == "AddFieldToImgMetas"
     assert weighted == stock
+
+
+def test_the_hooks_block_says_what_the_weighted_one_says(tmp_path: Path) -> None:
+    stock, weighted, with_hook = (loaded(name, tmp_path) for name in (UNWEIGHTED, WEIGHTED, HOOK))
+    assert with_hook.pop("custom_imports") == weighted["custom_imports"]
+    (hook,) = with_hook.pop("custom_hooks")
+    assert with_hook == {name: value for name, value in stock.items() if name != "custom_hooks"}
+    assert hook.pop("type") == "LossWeightHook"
+    targets = [field.removesuffix(".loss_weight") for field in weighted["fields"]]
+    steps = {name: weighted[f"{name}_pipeline"][-1] for name in ("real", "rendered")}
+    assert hook == {"weights": {name: dict(zip(targets, step["values"])) for name, step in steps.items()}}
 
 
 def test_weights_average_one_in_each_head(tmp_path: Path) -> None:

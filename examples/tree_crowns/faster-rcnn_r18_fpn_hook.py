@@ -1,0 +1,13 @@
+# The same weights as in faster-rcnn_r18_fpn_weighted.py, where the reasons for them stand, as one block: the heads and the
+# pipelines stay as they are.
+_base_ = ['faster-rcnn_r18_fpn_unweighted.py']
+
+custom_imports = dict(imports=['headweights.mmdet'], allow_failed_imports=False)
+
+custom_hooks = [
+    dict(
+        type='LossWeightHook',
+        weights=dict(
+            real=dict(rpn_head=2.0, roi_head=5.5),
+            rendered=dict(rpn_head=0.9, roi_head=0.55)))
+]
