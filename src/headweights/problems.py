@@ -72,7 +72,7 @@ def _terms(mix: Mix, moments: list[Moment]) -> Iterator[Problem]:
         for dataset in mix.datasets:
             largest = max(of[dataset] for of in shares)
             if 0 < largest < _TINY_SHARE:
-                tiny.setdefault((dataset, f"{largest:.2g}"), []).append(term)
+                tiny.setdefault((dataset, f"{100 * largest:.2g}%"), []).append(term)
         if not mix.normalize:
             means = [mix.mean(head, loss, moment) for moment in moments]
             furthest = max(means, key=lambda mean: max(mean, 1 / mean) if mean else float("inf"))
@@ -83,7 +83,7 @@ def _terms(mix: Mix, moments: list[Moment]) -> Iterator[Problem]:
     for (dataset, share), terms in tiny.items():
         yield Problem(
             "tiny share",
-            f"Data set {dataset!r} has an effective share of only {float(share):.2%} in {_all(terms)} "
+            f"Data set {dataset!r} has an effective share of only {share} in {_all(terms)} "
             "(pictures drawn times weight): it costs time and changes nothing.",
         )
     for mean, terms in moved.items():
