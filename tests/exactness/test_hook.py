@@ -39,13 +39,23 @@ HEADS = ("rpn_head", "roi_head.bbox_head")
 GIVEN = {"rpn_head": 2.0, "roi_head": 0.2, "roi_head.bbox_head.loss_cls": 0.05}
 
 
-class Watch(Hook):
-    """Writes down of every iteration its losses, to the last bit, its images, and the weights that were in force."""
+class Outputs(Hook):
+    """Writes down the losses of every iteration, to the last bit."""
+
+    def __init__(self) -> None:
+        self.losses: list[dict[str, float]] = []
+
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        self.losses.append({name: float(value) for name, value in outputs.items()})
+
+
+class Watch(Outputs):
+    """Writes down, besides, the images of every iteration and the weights that were in force."""
 
     priority = "VERY_LOW"
 
     def __init__(self) -> None:
-        self.losses: list[dict[str, float]] = []
+        super().__init__()
         self.images: list[list[str]] = []
         self.samples: list[Any] = []
         self.weights: list[dict[str, dict[str, float]]] = []
@@ -55,9 +65,6 @@ class Watch(Hook):
         self.images.append([Path(sample.img_path).parent.name for sample in data_batch["data_samples"]])
         in_force = heads_of(unwrapped(runner.model)).in_force
         self.weights.append({name: {a.field: w for a, w in given.items()} for name, given in in_force.datasets.items()})
-
-    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        self.losses.append({name: float(value) for name, value in outputs.items()})
 
 
 @HOOKS.register_module(force=True)
@@ -572,6 +579,49 @@ def test_with_the_flexible_runner(tmp_path: Path, expected: list[dict[str, float
     runner.register_hook(watch)
     runner.train()
     assert watch.losses == expected
+
+
+def test_the_branches_of_a_semi_supervised_detector_weigh_what_their_data_sets_weigh(tmp_path: Path) -> None:
+    """SoftTeacher: pictures without labels count for nothing in the student's RPN, and in its RoI head as ever."""
+    branches = ["sup", "unsup_teacher", "unsup_student"]
+    keys = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor", "flip", "flip_direction", "homography_matrix")
+    branch = [dict(type="Resize", scale=(96, 96)), dict(type="PackDetInputs", meta_keys=keys)]
+    labelled, unlabelled = datasets(tmp_path)
+    labelled["pipeline"] = [*pipeline()[:2], dict(type="MultiBranch", branch_field=branches, sup=branch)]
+    split = dict(type="MultiBranch", branch_field=branches, unsup_teacher=branch, unsup_student=branch)
+    unlabelled["pipeline"] = [dict(type="LoadImageFromFile"), dict(type="LoadEmptyAnnotations"), split]
+    losses = {}
+    for weight in (0.0, 1.0):
+        config = config_of(
+            tmp_path / f"{weight}", [labelled, unlabelled], custom_hooks=hook(rendered={"student.rpn_head": weight})
+        )
+        by_iterations(config, 1)
+        config.train_dataloader.sampler = dict(type="GroupMultiSourceSampler", batch_size=2, source_ratio=[1, 1])
+        preprocessor = config.model.data_preprocessor
+        thresholds = {f"{name}_thr": 0.0 for name in ("pseudo_label_initial_score", "rpn_pseudo", "cls_pseudo", "reg_pseudo")}
+        config.model = dict(
+            type="SoftTeacher",
+            detector=config.model,
+            data_preprocessor=dict(type="MultiBranchDataPreprocessor", data_preprocessor=preprocessor),
+            semi_train_cfg=dict(
+                freeze_teacher=True,
+                sup_weight=1.0,
+                unsup_weight=4.0,
+                jitter_times=2,
+                jitter_scale=0.06,
+                min_pseudo_bbox_wh=(0.01, 0.01),
+                **thresholds,
+            ),
+            semi_test_cfg=dict(predict_on="teacher"),
+        )
+        runner = Runner.from_cfg(config)
+        outputs = Outputs()
+        runner.register_hook(outputs)
+        runner.train()
+        (losses[weight],) = outputs.losses
+    assert losses[0.0]["unsup_loss_rpn_cls"] == 0 < losses[1.0]["unsup_loss_rpn_cls"]
+    for name in ("sup_loss_rpn_cls", "sup_loss_cls", "unsup_loss_cls"):
+        assert losses[0.0][name] == losses[1.0][name] > 0
 
 
 # --- on real images ---

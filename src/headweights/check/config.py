@@ -83,7 +83,7 @@ def parts_of(config: Config) -> Parts:
     if not isinstance(loader, dict) or not isinstance(loader.get("dataset"), dict):
         parts.problems.append(Problem("data", "train_dataloader: the config has no training data.", True))
         return parts
-    described = copy.deepcopy(loader.dataset)
+    described = copy.deepcopy(loader["dataset"])
     parts.problems += list(_without_missing(described))
     try:
         parts.dataset = _built(described)
