@@ -35,6 +35,7 @@ from headweights.weights import checked_weight
 _SAMPLES = "data_samples"
 
 _current: ContextVar[Batch | None] = ContextVar("headweights_batch", default=None)
+_all_one: ContextVar[bool] = ContextVar("headweights_all_one", default=False)
 
 
 class Picture:
@@ -121,8 +122,12 @@ class Batch:
         A head that its RoI head weighs has nothing to do itself: the weights are the RoI head's to ask for.
         """
         path = self.model.path_of(head)
-        if (path in self.model.weighed_by_roi_head) != by_roi_head:
+        if _all_one.get() or (path in self.model.weighed_by_roi_head) != by_roi_head:
             return None
+        return self.weights_at(path, loss)
+
+    def weights_at(self, path: str, loss: str) -> tuple[float, ...] | None:
+        """One weight an image for a loss of the head at a path; None where all of them are 1."""
         if (path, loss) not in self._weights:
             scale = self.model.scale_of(path, loss)
             weights = tuple(scale * picture.weight(path, loss) for picture in self.pictures)
@@ -138,7 +143,7 @@ class Batch:
             A tensor of shape (objects of the image,) for each image, in the order of its ``gt_instances`` and on their device.
         """
         path = self.model.path_of(head)
-        if not self.has_objects or (path in self.model.weighed_by_roi_head) != by_roi_head:
+        if _all_one.get() or not self.has_objects or (path in self.model.weighed_by_roi_head) != by_roi_head:
             return None
         scale = self.model.scale_of(path, loss)
         given = [picture.object_weights(path, loss) for picture in self.pictures]
@@ -188,6 +193,16 @@ def publish_batch(module: nn.Module, data_samples: Any) -> Iterator[None]:
         yield
     finally:
         _current.reset(token)
+
+
+@contextmanager
+def all_one() -> Iterator[None]:
+    """While inside, every image and object weighs 1, whatever was given: the losses are the stock heads'."""
+    token = _all_one.set(True)
+    try:
+        yield
+    finally:
+        _all_one.reset(token)
 
 
 def published() -> Batch | None:

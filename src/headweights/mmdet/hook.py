@@ -7,9 +7,11 @@ import logging
 import math
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from mmdet.registry import HOOKS
+from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import FlexibleRunner, Runner
 from rich.console import Console
@@ -18,7 +20,9 @@ from torch.utils.data import DataLoader
 from headweights.block import parse_block
 from headweights.errors import WeightError
 from headweights.mix import Mix, Moment, no_such_dataset
+from headweights.mmdet.contributions import ContributionHook
 from headweights.mmdet.datasets import Leaf, leaves, named, with_weights_loaded
+from headweights.mmdet.facts import write_facts
 from headweights.mmdet.model import InForce, heads_of, unwrapped
 from headweights.mmdet.plan import planned, weigh_every_head
 from headweights.problems import Length, problems_of
@@ -47,6 +51,10 @@ class LossWeightHook(Hook):
         datasets: The names of the data sets, in the order in which the config concatenates them. Default: None.
         images: By data set: where its images' own weights are; see :mod:`headweights.images`. Default: None.
         normalize: Whether the weights of each loss of each head are scaled to a mean of 1 over the mix. Default: False.
+        target: The data set that the detector is for. Others whose gradients oppose its are named at the end of the run.
+            Default: None, all pairs of data sets.
+        interval: Iterations between measurements of what each data set contributes to each head; see
+            :class:`headweights.mmdet.contributions.ContributionHook`. 0 for none. Default: None, the logger's.
 
     Raises:
         WeightError: On building: a weight that is none. Before the first iteration: a name, a target or a file that does not
@@ -61,6 +69,8 @@ class LossWeightHook(Hook):
         datasets: Sequence[str] | None = None,
         images: Mapping[str, Any] | None = None,
         normalize: bool = False,
+        target: str | None = None,
+        interval: int | None = None,
     ) -> None:
         self.block = parse_block(weights)
         if images is not None and not isinstance(images, Mapping):
@@ -69,6 +79,10 @@ class LossWeightHook(Hook):
             )
         if not isinstance(normalize, bool):
             raise WeightError(f"LossWeightHook: normalize is {normalize!r}; it is True or False.")
+        if interval is not None and (isinstance(interval, bool) or not isinstance(interval, int) or interval < 0):
+            raise WeightError(f"LossWeightHook: interval is {interval!r}; it is a number of iterations, or 0 for none.")
+        self.target = target
+        self.interval = interval
         self.names = datasets
         self.images = dict(images or {})
         self.normalize = normalize
@@ -82,7 +96,11 @@ class LossWeightHook(Hook):
         names = [leaf.name for leaf in found]
         problems = [
             no_such_dataset(f"LossWeightHook: {argument}: {name!r}", name, names)
-            for argument, table in (("weights", self.block), ("images", self.images))
+            for argument, table in (
+                ("weights", self.block),
+                ("images", self.images),
+                ("target", [] if self.target is None else [self.target]),
+            )
             for name in table
             if name not in names
         ]
@@ -105,7 +123,9 @@ class LossWeightHook(Hook):
             raise WeightError("\n".join(problem.message for problem in problems))
         self._counts_epochs = any(schedule.by == "epoch" for _, _, schedule in self.mix.schedules)
         self._put_in_force(runner)
-        announce(self.mix, runner.logger)
+        if is_main_process():
+            announce(self.mix, runner.logger)
+            write_facts(Path(runner.log_dir) / "vis_data", model, self.mix, self.leaves, self.block, self.target)
         for problem in problems_of(self.mix, length_of(runner)):
             runner.logger.warning(f"headweights: {problem.message}")
 
@@ -161,7 +181,8 @@ def _registering(register_hook: Any) -> Any:
         ours = [hook for hook in self.hooks if isinstance(hook, LossWeightHook)]
         if len(ours) > 1:
             raise WeightError("LossWeightHook is configured twice; put all weights into one block.")
-        if ours and "build_dataloader" not in vars(self):
+        if ours and not any(isinstance(hook, ContributionHook) for hook in self.hooks):
+            register_hook(self, ContributionHook(ours[0]))
             _prepare(self, ours[0])
 
     registering._prepares_weights = True  # type: ignore[attr-defined]

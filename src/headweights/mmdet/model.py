@@ -113,8 +113,15 @@ class ModelHeads:
 
     def logs_weighted(self, path: str) -> bool:
         """Whether the losses of the weighted head at a path, and so the log, include the weights."""
-        head = next(head for head, known in self._paths.items() if known == path)
+        head = self._at(path)
         return path not in self.weighed_by_roi_head and isinstance(head, WeightedHead) and head.logs_weighted
+
+    def class_of(self, path: str) -> str:
+        """The name of the class of the weighted head at a path."""
+        return type(self._at(path)).__name__
+
+    def _at(self, path: str) -> nn.Module:
+        return next(head for head, known in self._paths.items() if known == path)
 
     def __contains__(self, head: nn.Module) -> bool:
         return head in self._paths
