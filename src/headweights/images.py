@@ -90,16 +90,12 @@ class ImageTable:
             targets: From the most specific to the least, e.g. ``('rpn_head.loss_cls', 'rpn_head', '')``.
         """
         counts = np.bincount(self._index, minlength=len(self._rows))
-        weights = np.full(len(self._rows), _NOT_GIVEN)
+        weights: NDArray[Any] = np.full(len(self._rows), _NOT_GIVEN)
         for target in targets:
             if target in self.targets:
                 weights = np.where(np.isnan(weights), self._rows[:, self.targets.index(target)], weights)
         weights = np.where(np.isnan(weights), 1.0, weights)
         return float(weights @ counts / counts.sum()) if len(self) else 1.0
-
-    def taken(self, order: NDArray[Any]) -> ImageTable:
-        """The table of some of its images, in an order."""
-        return ImageTable(self.targets, self._rows, self._index[order])
 
 
 class TableBuilder:
@@ -120,7 +116,7 @@ class TableBuilder:
 
     def table(self) -> ImageTable:
         """What was collected."""
-        columns = [np.frombuffer(column, dtype=np.float64) for column in self._columns.values()]
+        columns: list[NDArray[Any]] = [np.frombuffer(column, dtype=np.float64) for column in self._columns.values()]
         codes: NDArray[Any] = np.zeros(self._count, dtype=np.int64)
         for column in columns:
             # As integers: one NaN is like the other.

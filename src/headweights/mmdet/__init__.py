@@ -16,7 +16,7 @@ except ImportError as error:
 
 from headweights.mmdet.annotations import keep_loss_weights
 from headweights.mmdet.batch import current_batch, publish_batch, publish_everywhere, publishes_batch
-from headweights.mmdet.carry import PROVENANCE, Provenance, pack_everywhere
+from headweights.mmdet.carry import PROVENANCE, Provenance, carry_everywhere
 from headweights.mmdet.check import CheckWeightsHook, check_every_runner
 from headweights.mmdet.heads import make_weighted, with_weight_per_image
 from headweights.mmdet.load import LoadLossWeights, image_table
@@ -29,7 +29,7 @@ publish_everywhere()
 gate_pisa()
 check_every_runner()
 keep_loss_weights()
-pack_everywhere()
+carry_everywhere()
 mix_everywhere()
 
 __all__ = [

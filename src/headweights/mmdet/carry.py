@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmdet.datasets.transforms import PackDetInputs, PackTrackInputs
+from mmdet.datasets.transforms import Albu, PackDetInputs, PackTrackInputs
 from numpy.typing import NDArray
 
 from headweights.errors import WeightError
@@ -79,7 +79,7 @@ def distinct(origins: Any) -> list[Origin]:
 
 
 # Functions that pick or reorder rows of their first argument: they do the same to row numbers.
-_PICKING = (np.take, np.delete, np.compress, np.flip, np.roll, np.repeat, np.copy)
+_PICKING = (np.take, np.delete, np.flip, np.roll, np.repeat, np.copy)
 
 
 class TracedLabels(np.ndarray[Any, Any]):
@@ -113,9 +113,9 @@ class TracedLabels(np.ndarray[Any, Any]):
         return self._as(labels, self.carried.taken(self._rows()[index]))
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **kwargs: Any) -> Any:
-        plain = [np.asarray(value) if isinstance(value, TracedLabels) else value for value in inputs]
+        plain = [_plain(value) for value in inputs]
         if out is not None:
-            kwargs["out"] = tuple(np.asarray(value) if isinstance(value, TracedLabels) else value for value in out)
+            kwargs["out"] = _plain(out)
         result = getattr(ufunc, method)(*plain, **kwargs)
         if out is not None:
             return out[0] if len(out) == 1 else out
@@ -127,12 +127,16 @@ class TracedLabels(np.ndarray[Any, Any]):
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if func in (np.concatenate, np.hstack):
             return _joined(func, *args, **kwargs)
-        plain = [np.asarray(value) if isinstance(value, TracedLabels) else value for value in args]
+        plain = [_plain(value) for value in args]
         if func in _PICKING and args and args[0] is self and self.carried is not None and "out" not in kwargs:
             labels = func(*plain, **kwargs)
             rows = func(self._rows(), *plain[1:], **kwargs)
             return self._as(labels, self.carried.taken(rows)) if getattr(rows, "ndim", 0) == 1 else labels
-        return super().__array_function__(func, types, args, kwargs)
+        return func(*plain, **{key: _plain(value) for key, value in kwargs.items()})
+
+    def sort(self, *args: Any, **kwargs: Any) -> None:
+        super().sort(*args, **kwargs)
+        self.carried = None
 
     def astype(self, *args: Any, **kwargs: Any) -> Any:
         return self._as(np.asarray(self).astype(*args, **kwargs), self.carried)
@@ -148,6 +152,13 @@ class TracedLabels(np.ndarray[Any, Any]):
 
     def __reduce__(self) -> Any:
         return _rebuilt, (np.asarray(self), self.carried)
+
+
+def _plain(value: Any) -> Any:
+    """A value with the arrays in place of traced labels, also in lists and tuples."""
+    if isinstance(value, TracedLabels):
+        return np.asarray(value)
+    return type(value)(map(_plain, value)) if type(value) in (list, tuple) else value
 
 
 def _rebuilt(labels: Any, trace: Trace | None) -> Any:
@@ -183,10 +194,22 @@ def untrace(results: dict[str, Any]) -> None:
         results[LABELS] = np.asarray(results[LABELS])
 
 
-def pack_everywhere() -> None:
-    """Makes ``PackDetInputs``, ``PackTrackInputs`` and their subclasses pack provenance too; called once, on import."""
+def carry_everywhere() -> None:
+    """Makes ``Albu``, ``PackDetInputs``, ``PackTrackInputs`` and their subclasses keep provenance; called once, on import."""
+    wrap_everywhere(Albu, "transform", _keeping_rows)
     wrap_everywhere(PackDetInputs, "transform", _packing)
     wrap_everywhere(PackTrackInputs, "transform", _packing_frames)
+
+
+def _keeping_rows(augment: Callable[[Any, Any], Any], step: Any, results: Any) -> Any:
+    """Albumentations makes lists of the labels and arrays of the lists: it is given row numbers instead, and gives some back."""
+    if trace_of(results) is None:
+        return augment(step, results)
+    labels = results[LABELS]
+    augmented = augment(step, {**results, LABELS: np.arange(len(labels))})
+    if augmented is not None:
+        augmented[LABELS] = labels[np.asarray(augmented[LABELS], dtype=np.int64)]
+    return augmented
 
 
 def _packing(pack: Callable[[Any, Any], Any], step: Any, results: Any) -> Any:

@@ -168,7 +168,7 @@ class _Frame:
     """The frame of a picture that is mixed in: one more box, which goes wherever the picture's boxes go."""
 
     def __init__(self, height: int, width: int) -> None:
-        self.box = HorizontalBoxes([[0, 0, width, height]])
+        self.box = HorizontalBoxes([[0.0, 0.0, float(width), float(height)]])
         self.is_placed = False
 
     def __deepcopy__(self, memo: Any) -> _Frame:
