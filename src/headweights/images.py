@@ -191,18 +191,18 @@ def resolve(source: Any, images: Collection[ImageInfo], dataset: str) -> ImageTa
         else:
             hits[entry] += 1
             builder.add({**image.weights, **weights.entries.weights(entry)})
-    _refuse_unknown(names, hits, weights, images, dataset)
+    _refuse_unknown(names, hits, weights, images)
     return builder.table()
 
 
-def _refuse_unknown(names: Sequence[str], hits: NDArray[Any], weights: Any, images: Collection[ImageInfo], dataset: str) -> None:
+def _refuse_unknown(names: Sequence[str], hits: NDArray[Any], weights: Any, images: Collection[ImageInfo]) -> None:
     """Raises the error of the entries that name no image, or more than one."""
     # A glob to which other entries leave nothing is no error: it does name images.
     missed = [int(entry) for entry in np.flatnonzero(hits == 0) if not weights.names_some(int(entry), images)]
     if missed:
         name = names[missed[0]]
         near = difflib.get_close_matches(name, _names_like(name, images, weights.by), n=1)
-        said = f"data set {dataset!r}: {weights.where} names {name!r}, and none of its {len(images)} images is called that."
+        said = f"{weights.where} names {name!r}, and none of the {len(images)} images is called that."
         if len(missed) > 1:
             said += f" So do {len(missed) - 1} more of its {len(names)} entries."
         raise WeightError(said + (f" Nearest: {near[0]!r}." if near else ""))
@@ -211,7 +211,7 @@ def _refuse_unknown(names: Sequence[str], hits: NDArray[Any], weights: Any, imag
         name = names[several[0]]
         meant = list(islice((image.path for image in images if weights.find(image) == several[0]), 2))
         raise WeightError(
-            f"data set {dataset!r}: {weights.where} names {name!r}, which {int(hits[several[0]])} images are called: "
+            f"{weights.where} names {name!r}, which {int(hits[several[0]])} images are called: "
             f"{' and '.join(map(repr, meant))}, for two. Write more of the path."
         )
 

@@ -20,7 +20,7 @@ from headweights.mmdet.carry import PROVENANCE, Provenance, carry_everywhere
 from headweights.mmdet.check import CheckWeightsHook, check_every_runner
 from headweights.mmdet.heads import make_weighted, with_weight_per_image
 from headweights.mmdet.load import LoadLossWeights, image_table
-from headweights.mmdet.mixing import mix_everywhere, mix_provenance
+from headweights.mmdet.mixing import mix_everywhere, record_mix
 from headweights.mmdet.model import WeightedHead
 from headweights.mmdet.pisa import gate_pisa
 from headweights.mmdet.transforms import AddFieldToImgMetas
@@ -42,8 +42,8 @@ __all__ = [
     "current_batch",
     "image_table",
     "make_weighted",
-    "mix_provenance",
     "publish_batch",
     "publishes_batch",
+    "record_mix",
     "with_weight_per_image",
 ]

@@ -178,20 +178,19 @@ def trace_of(results: dict[str, Any]) -> Trace | None:
     return getattr(results.get(LABELS), "carried", None)
 
 
-def trace(results: dict[str, Any]) -> None:
-    """Gives a picture a provenance and its labels a trace, where they have none and need none so far."""
+def trace(results: dict[str, Any], weights: NDArray[np.float32] | None = None) -> None:
+    """Gives an unmixed picture's labels a trace, and a picture of which nothing was loaded an origin without a name.
+
+    Args:
+        results: The picture. One whose objects differ has its trace already, or has lost it for good.
+        weights: The objects' weights. Default: 1 each.
+    """
     provenance: Provenance = results.setdefault(PROVENANCE, Provenance())
     labels = results.get(LABELS)
-    if trace_of(results) is None and isinstance(labels, np.ndarray) and not provenance.needs_trace:
-        objects = len(labels)
+    if trace_of(results) is None and isinstance(labels, np.ndarray) and (weights is not None or not provenance.needs_trace):
+        weights = np.ones(len(labels), np.float32) if weights is None else weights
         origins = [part.origin for part in provenance.parts]
-        results[LABELS] = TracedLabels(labels, Trace(origins, np.zeros(objects, np.int64), np.ones(objects, np.float32)))
-
-
-def untrace(results: dict[str, Any]) -> None:
-    """Makes a picture's labels a plain array again, where all its objects weigh what it weighs."""
-    if trace_of(results) is not None and not results[PROVENANCE].needs_trace:
-        results[LABELS] = np.asarray(results[LABELS])
+        results[LABELS] = TracedLabels(labels, Trace(origins, np.zeros(len(labels), np.int64), weights))
 
 
 def carry_everywhere() -> None:
@@ -251,26 +250,26 @@ def _unpacked(results: dict[str, Any]) -> tuple[dict[str, Any], dict[str, NDArra
     if labels is None:
         return bare, {}
     traced = trace_of(results)
-    if traced is not None:
-        bare[LABELS] = np.asarray(labels)
-    if not provenance.needs_trace:
-        return bare, {}
     if traced is None:
-        if len(labels):
+        if provenance.needs_trace and len(labels):
             raise WeightError(_lost(results))
         traced = Trace([], np.zeros(0, np.int64), np.zeros(0, np.float32))
+    else:
+        bare[LABELS] = np.asarray(labels)
     objects: dict[str, NDArray[Any]] = {}
     if provenance.objects_weighted and (traced.weights != 1).any():
         objects[OBJECT_WEIGHTS] = traced.weights
-    if len(provenance.parts) > 1:
-        origins = [part.origin for part in provenance.parts]
-        if any(origin not in origins for origin in (traced.origins[number] for number in set(traced.index.tolist()))):
+    origins = [part.origin for part in provenance.parts]
+    if len(traced.origins) > 1 or len(origins) > 1:
+        parts = np.array([origins.index(origin) if origin in origins else -1 for origin in traced.origins], dtype=np.int64)
+        numbers = parts[traced.index]
+        if (numbers < 0).any():
             raise WeightError(
                 f"{_pipeline_of(results)}: a step mixed in objects of another picture, and its share of the background is not "
-                "known. A mixing step of your own says so with headweights.mmdet.mix_provenance."
+                "known. A mixing step of your own says so by headweights.mmdet.record_mix."
             )
-        parts = np.array([origins.index(origin) if origin in origins else -1 for origin in traced.origins], dtype=np.int64)
-        objects[OBJECT_ORIGINS] = parts[traced.index]
+        if len(origins) > 1:
+            objects[OBJECT_ORIGINS] = numbers
     return bare, objects
 
 

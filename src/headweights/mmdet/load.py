@@ -14,7 +14,7 @@ from headweights.errors import WeightError
 from headweights.image_sources import NamedWeights, read
 from headweights.images import ImageInfo, ImageTable, checked_weights, resolve
 from headweights.mmdet.annotations import OBJECTS_WEIGHTED
-from headweights.mmdet.carry import LABELS, PROVENANCE, Provenance, Trace, TracedLabels
+from headweights.mmdet.carry import LABELS, PROVENANCE, Provenance, trace
 from headweights.origins import Origin, Part
 from headweights.weights import checked_weight
 
@@ -62,9 +62,7 @@ class LoadLossWeights(BaseTransform):
         origin = Origin(self.dataset, self._image_weights(results))
         weights = self._object_weights(results) if self.objects else None
         results[PROVENANCE] = Provenance((Part(origin),), objects_weighted=weights is not None)
-        if weights is not None:
-            labels = results[LABELS]
-            results[LABELS] = TracedLabels(labels, Trace([origin], np.zeros(len(labels), np.int64), weights))
+        trace(results, weights)
         return results
 
     def _image_weights(self, results: Mapping[str, Any]) -> dict[str, float]:

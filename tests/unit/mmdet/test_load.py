@@ -62,11 +62,11 @@ def test_the_images_weight() -> None:
 def test_the_objects_weights() -> None:
     results = loaded(LoadLossWeights())
     assert results[LABELS].carried.weights.tolist() == [np.float32(weight_of(label)) for label in range(8)]
-    assert type(loaded(LoadLossWeights(objects=False))[LABELS]) is np.ndarray
+    assert not loaded(LoadLossWeights(objects=False))[PROVENANCE].objects_weighted
     ones = scene()
     for instance in ones["instances"]:
         instance["loss_weight"] = 1
-    assert type(loaded(LoadLossWeights(), **ones)[LABELS]) is np.ndarray
+    assert not loaded(LoadLossWeights(), **ones)[PROVENANCE].objects_weighted
 
 
 def test_the_table_of_a_data_set(tmp_path: Path) -> None:

@@ -13,8 +13,10 @@ from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 from support.scenes import scene, seeded
 
-from headweights.mmdet import mix_provenance
+from headweights import WeightError
+from headweights.mmdet import record_mix
 from headweights.mmdet.carry import LABELS, PROVENANCE, Provenance
+from headweights.mmdet.mixing import mix_provenance
 from headweights.origins import Origin, Part
 
 SIDE = 160
@@ -70,7 +72,6 @@ def test_cached_mosaic_knows_which_pictures_it_took() -> None:
             assert shares(results) == pytest.approx(counted(results["img"]), abs=1e-9)
         else:
             assert shares(results) == {str(STARTS[number % 4]): 1}
-            assert type(results[LABELS]) is np.ndarray
     assert mixes > 10
 
 
@@ -161,7 +162,6 @@ def test_pictures_of_one_origin_stay_plain(name: str) -> None:
     mixed = pictures[1:] if name == "Mosaic" else pictures[1:2]
     results = TRANSFORMS.build(dict(type=name))({**pictures[0], "mix_results": mixed})
     assert shares(results) == {"same": 1}
-    assert type(results[LABELS]) is np.ndarray
     sample = TRANSFORMS.build(dict(type="PackDetInputs"))(results)["data_samples"]
     assert "loss_origins" not in sample.gt_instances
 
@@ -237,6 +237,19 @@ def test_the_listener_goes_when_a_step_fails() -> None:
         step({**own, "mix_results": [other]})
     assert "get_indexes" not in vars(step)
     assert other["gt_bboxes"] is boxes
+
+
+def test_a_mixing_step_that_does_not_say_what_it_mixed_is_an_error() -> None:
+    results, other = picture(0), picture(100)
+    results["gt_bboxes"] = results["gt_bboxes"].cat([results["gt_bboxes"], other["gt_bboxes"]])
+    for key in (LABELS, "gt_ignore_flags"):
+        results[key] = np.concatenate([results[key], other[key]])
+    with pytest.raises(WeightError, match="record_mix"):
+        TRANSFORMS.build(dict(type="PackDetInputs"))(results)
+    record_mix(results, [results, other], [3, 1])
+    sample = TRANSFORMS.build(dict(type="PackDetInputs"))(results)["data_samples"]
+    assert sample.metainfo["loss_origins"] == (Part(Origin("0"), 0.75), Part(Origin("100"), 0.25))
+    assert sample.gt_instances.loss_origins.tolist() == [0] * 6 + [1] * 6
 
 
 def test_provenance_of_a_mixing_step_of_ones_own() -> None:
