@@ -37,6 +37,9 @@ class Provenance:
     parts: tuple[Part, ...] = (Part(Origin()),)
     objects_weighted: bool = False
 
+    def __deepcopy__(self, memo: Any) -> Provenance:
+        return self  # immutable; mixing steps copy results again and again
+
     @property
     def needs_trace(self) -> bool:
         """Whether its objects differ in where they come from or in what they weigh."""

@@ -43,7 +43,8 @@ def _wrap(cls: Any, name: str, around: Around, mark: str) -> None:
         return
 
     @functools.wraps(method)
-    def wrapped(self: Any, argument: Any) -> Any:
+    def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
+        (argument,) = (*args, *kwargs.values())  # by position or by name
         return around(method, self, argument)
 
     setattr(wrapped, mark, True)

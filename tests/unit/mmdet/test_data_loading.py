@@ -5,10 +5,14 @@ Every object of both data sets is of a class of its own, so a class tells the da
 
 from __future__ import annotations
 
+import functools
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from mmdet.registry import DATASETS
@@ -97,8 +101,6 @@ def dataset(folder: Path, kind: str, weighted: bool) -> Any:
 
 def samples(data: Any, context: str) -> Iterator[tuple[torch.Tensor, Any]]:
     """Three passes over a data set by two worker processes, which are seeded as mmengine's are."""
-    import functools
-
     loader = DataLoader(
         data,
         batch_size=2,
@@ -114,7 +116,14 @@ def samples(data: Any, context: str) -> Iterator[tuple[torch.Tensor, Any]]:
 
 
 @pytest.mark.parametrize(
-    ("kind", "context"), [("single", "fork"), ("single", "spawn"), ("cached", "fork"), ("mosaic", "fork"), ("copy", "fork")]
+    ("kind", "context"),
+    [
+        ("single", "fork"),
+        pytest.param("single", "spawn", marks=pytest.mark.slow),  # every worker imports mmdetection
+        ("cached", "fork"),
+        ("mosaic", "fork"),
+        ("copy", "fork"),
+    ],
 )
 def test_what_arrives_is_what_the_files_say(tmp_path: Path, kind: str, context: str) -> None:
     weighted, seen, origins_seen = 0, set(), set()
@@ -139,3 +148,39 @@ def test_what_arrives_is_what_the_files_say(tmp_path: Path, kind: str, context: 
     assert weighted > 6
     assert len(seen) > 18
     assert (1 in origins_seen) if kind == "single" else max(origins_seen) > 1
+
+
+def test_a_video(tmp_path: Path) -> None:
+    """Weights of some of its images and objects, sampled, loaded and packed frame by frame."""
+    (tmp_path / "video").mkdir()
+    images, annotations = [], []
+    for number in range(3):
+        cv2.imwrite(str(tmp_path / "video" / f"{number}.png"), np.zeros((96, 96, 3), dtype=np.uint8))
+        images.append(dict(id=number + 1, file_name=f"video/{number}.png", height=96, width=96, frame_id=number, video_id=1))
+        box = dict(bbox=[5, 5, 40, 40], area=1600, iscrowd=0, category_id=1, instance_id=1, video_id=1, image_id=number + 1)
+        annotations += [dict(box, id=2 * number + 1, category_id=9), dict(box, id=2 * number + 2)]
+    images[1]["loss_weight"] = 0.5
+    annotations[5]["loss_weight"] = 0.25
+    described = dict(images=images, annotations=annotations, categories=[dict(id=1, name="thing")], videos=[dict(id=1, name="v")])
+    (tmp_path / "video.json").write_text(json.dumps(described))
+    steps = [dict(type="LoadImageFromFile"), dict(type="LoadTrackAnnotations"), dict(type="LoadLossWeights", dataset="video")]
+    data = DATASETS.build(
+        dict(
+            type="BaseVideoDataset",
+            data_root=str(tmp_path),
+            ann_file="video.json",
+            data_prefix=dict(img_path=""),
+            metainfo=dict(classes=("thing",)),
+            pipeline=[
+                dict(type="UniformRefFrameSample", num_ref_imgs=2, frame_range=2),
+                dict(type="TransformBroadcaster", transforms=steps),
+                dict(type="PackTrackInputs"),
+            ],
+        )
+    )
+    found = {}
+    for _ in range(20):
+        for sample in data[0]["data_samples"].video_data_samples:
+            weights = sample.gt_instances.get("loss_weights", torch.ones(1)).tolist()
+            found[sample.metainfo["frame_id"]] = (sample.metainfo["loss_origins"][0].origin.weights, weights)
+    assert found == {0: ({}, [1]), 1: ({"": 0.5}, [1]), 2: ({}, [0.25])}
