@@ -11,10 +11,11 @@ import pytest
 from mmdet.registry import TRANSFORMS
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
-from support.scenes import scene, seeded
+from support.detectors import FASTER_RCNN, build, model_config, weighted_config
+from support.scenes import scene, seeded, weight_of
 
 from headweights import WeightError
-from headweights.mmdet import record_mix
+from headweights.mmdet import current_batch, publish_batch, record_mix
 from headweights.mmdet.carry import LABELS, PROVENANCE, Provenance
 from headweights.mmdet.mixing import mix_provenance
 from headweights.origins import Origin, Part
@@ -259,3 +260,29 @@ def test_provenance_of_a_mixing_step_of_ones_own() -> None:
     assert mixed.objects_weighted
     assert [part.share for part in mix_provenance([a, b], [0, 0]).parts] == [0.5, 0.5]
     assert mix_provenance([a, a], [1, 2]) == a
+
+
+def test_a_detectors_batch_weighs_a_mosaic_by_area_and_its_objects_by_origin() -> None:
+    model = build(weighted_config(model_config(FASTER_RCNN), "rpn_head", "roi_head.bbox_head"))
+    weights: dict[int, Any] = {0: 0.25, 100: {"rpn_head": 4}, 200: {"": 3, "rpn_head": 0}, 300: {"roi_head": 9}}
+    by_first = {0: 0.25, 100: 4, 200: 0, 300: 1}  # of each picture in the RPN
+    pictures = []
+    for first in STARTS:
+        step = dict(type="LoadLossWeights", dataset=str(first), images={first: weights[first]})
+        found = scene(first)
+        found["img"][:] = COLOURS[first]
+        pictures.append(Compose([dict(type="LoadAnnotations", with_bbox=True), step])(found))
+    seeded(0)
+    steps = [dict(type="Mosaic", img_scale=(SIDE, SIDE)), dict(type="PackDetInputs")]
+    packed = Compose(steps)({**pictures[0], "mix_results": pictures[1:]})
+    sample = packed["data_samples"]
+    areas = counted(packed["inputs"].permute(1, 2, 0).numpy())
+    with publish_batch(model, [sample]):
+        batch = current_batch(model.rpn_head)
+        background = batch.weights(model.rpn_head, "loss_cls")
+        objects = batch.object_weights(model.rpn_head, "loss_cls")
+    assert background == pytest.approx([sum(areas[str(first)] * by_first[first] for first in STARTS)])
+    labels = sample.gt_instances.labels.tolist()
+    assert len({label // 100 for label in labels}) == 4
+    assert objects is not None
+    assert objects[0].tolist() == pytest.approx([by_first[label // 100 * 100] * weight_of(label) for label in labels])
