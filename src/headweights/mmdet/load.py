@@ -96,7 +96,7 @@ class LoadLossWeights(BaseTransform):
         if labels is None:
             raise WeightError(
                 f"{self._of(results)}: its objects have loss weights, and there are no gt_bboxes_labels yet to go with; put "
-                "LoadLossWeights right after LoadAnnotations(with_bbox=True), with_label=True."
+                "LoadLossWeights right after LoadAnnotations(with_bbox=True, with_label=True)."
             )
         if not len(labels):  # LoadEmptyAnnotations: no objects, so nothing of theirs to weigh
             return None
