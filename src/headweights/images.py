@@ -57,6 +57,11 @@ class ImageTable:
         self._rows = rows
         self._index = index
 
+    @classmethod
+    def without_weights(cls, images: int) -> ImageTable:
+        """The table of so many images of which nothing is given."""
+        return cls((), np.zeros((1, 0)), np.zeros(images, dtype=np.uint8))
+
     def __len__(self) -> int:
         return len(self._index)
 

@@ -2,7 +2,7 @@
 
 ``images[].loss_weight`` becomes ``data_info['loss_weight']``, a table from targets to numbers, and ``annotations[].loss_weight``
 becomes ``data_info['instances'][k]['loss_weight']``. A data set of another format has just these entries.
-A data set whose file gives some weight has the attribute ``has_loss_weights``.
+A data set that was parsed says with its attribute ``has_loss_weights`` whether its file gives any.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def _keeping_loss_weights(parse: Callable[[Any, Any], Any], dataset: Any, raw: A
     image, annotations = raw["raw_img_info"], raw["raw_ann_info"]
     if not isinstance(parsed, dict):
         return parsed
-    if LOSS_WEIGHT in image or any(LOSS_WEIGHT in annotation for annotation in annotations):
-        dataset.has_loss_weights = True
+    weighted = LOSS_WEIGHT in image or any(LOSS_WEIGHT in annotation for annotation in annotations)
+    dataset.has_loss_weights = weighted or getattr(dataset, "has_loss_weights", False)
     where = f"{dataset.ann_file}: image {image.get('id', image.get('img_id'))!r} ({image.get('file_name')})"
     if LOSS_WEIGHT in image:
         parsed[LOSS_WEIGHT] = checked_weights(image[LOSS_WEIGHT], where=f"{where}: {LOSS_WEIGHT}")

@@ -129,6 +129,8 @@ def image_table(dataset: Any, source: Any = None, name: str | None = None) -> Im
     """
     dataset.full_init()
     name = name or str(dataset.metainfo.get("dataset_name") or dataset.ann_file)
+    if source is None and getattr(dataset, "has_loss_weights", None) is False:
+        return ImageTable.without_weights(len(dataset))  # known from parsing: no need to unpack every image
     return resolve(source, _Images(dataset, name), name)
 
 

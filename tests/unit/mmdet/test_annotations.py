@@ -36,7 +36,7 @@ def objects(data: Any) -> dict[int, Any]:
 
 def test_images_and_objects(tmp_path: Path) -> None:
     data = dataset(tmp_path, image_weights={0: 0.5, 2: {"rpn_head.loss_weight": 2, "": 3}}, object_weights={1: 0.25, 11: 0})
-    assert data.has_loss_weights
+    assert data.has_loss_weights is True
     infos = [data.get_data_info(number) for number in range(4)]
     assert [info.get("loss_weight") for info in infos] == [{"": 0.5}, None, {"rpn_head": 2, "": 3}, None]
     expected: dict[int, Any] = dict.fromkeys(range(3, 9), "none")
@@ -59,7 +59,7 @@ def test_annotations_that_are_dropped_do_not_shift_the_weights(tmp_path: Path) -
 
 def test_without_weights_nothing_is_added(tmp_path: Path) -> None:
     data = dataset(tmp_path)
-    assert not hasattr(data, "has_loss_weights")
+    assert data.has_loss_weights is False
     keys = set(data.get_data_info(0))
     assert keys == {"img_path", "img_id", "seg_map_path", "height", "width", "instances", "sample_idx"}
 

@@ -84,6 +84,12 @@ def test_the_table_of_a_data_set(tmp_path: Path) -> None:
         image_table(dataset, {7: 1}, name="mine")
 
 
+def test_the_table_of_a_data_set_without_weights(tmp_path: Path) -> None:
+    table = image_table(DATASETS.build(write_dataset(tmp_path, "real")))
+    assert [table.weights(number) for number in range(len(table))] == [{}] * 4
+    assert (table.array.shape, table.mean_weight()) == ((4, 0), 1.0)
+
+
 def test_a_table_needs_the_images_number() -> None:
     builder = TableBuilder()
     builder.add({"": 0.5})
