@@ -40,13 +40,17 @@ class Trace:
 
 @dataclass
 class Chart:
-    """A chart: its title, what its y axis holds and how it is written (d3), the axis' range where it is fixed."""
+    """A chart: its title, what its y axis holds and how it is written (d3), the axis' range where it is fixed.
+
+    With `steps` a value holds until the next one; with `from_zero` the axis begins at 0, so that heights compare.
+    """
 
     title: str
     y: str
     format: str = _PLAIN
     range: tuple[float, float] | None = None
     steps: bool = False
+    from_zero: bool = False
     traces: list[Trace] = field(default_factory=list)
 
     @property
@@ -122,7 +126,7 @@ class Charts:
 
     def metrics(self) -> list[Group]:
         """The validation metrics, a chart each."""
-        return _one_group(self._plain(lambda run: run.log.metrics, "metric"), 6)
+        return _one_group(self._plain(lambda run: run.log.metrics, ""), 6)
 
     def training(self) -> list[Group]:
         """What mmengine logs of the training by itself: the loss and the learning rate first, the rest folded away."""
@@ -155,7 +159,7 @@ class Charts:
         range: tuple[float, float] | None = None,
         steps: bool = False,
     ) -> Chart:
-        chart = Chart(f"{term}, {said}" if said else term, y, format, range, steps)
+        chart = Chart(f"{term}, {said}" if said else term, y, format, range, steps, from_zero=range is None)
         for number, run in enumerate(self.runs):
             for entry, curve in sorted(run.log.entries.items(), key=lambda item: self._numbers(item[0])):
                 if entry.quantity == quantity and entry.term == term and keep(curve):
@@ -165,6 +169,10 @@ class Charts:
 
     def _numbers(self, entry: Entry) -> list[int]:
         names = split_pair(entry.dataset, self.datasets) if entry.quantity == GRADIENT_COSINE else (entry.dataset,)
+        # A pair's line has the colour of the last one. With the target last, every line would have the target's.
+        targets = {run.record.target for run in self.runs if run.record}
+        if len(names) == 2 and names[1] in targets:
+            names = names[::-1]
         return [self.datasets.index(name) for name in names if name in self.datasets]
 
     def _plain(self, curves: Callable[[Run], dict[str, Curve]], y: str) -> list[Chart]:

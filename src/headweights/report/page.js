@@ -55,7 +55,7 @@
         tickformat: chart.format === "~g" ? "" : chart.format,
         exponentformat: "power",
         nticks: 6,
-        rangemode: chart.steps ? "tozero" : "normal",
+        rangemode: chart.from_zero ? "tozero" : "normal",
         ...(chart.range ? { range: [chart.range[0] - 0.03, chart.range[1] + 0.03] } : {}),
         zeroline: chart.range?.[0] < 0,
         zerolinecolor: muted,
@@ -67,7 +67,8 @@
 
   function draw(figure) {
     const chart = charts[figure.dataset.chart];
-    const config = { responsive: true, displaylogo: false, displayModeBar: coarse ? false : "hover", modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"] };
+    // Without Plotly's own buttons: they hide data, and one of them would send it to a server.
+    const config = { responsive: true, displayModeBar: false };
     Plotly.react(figure.querySelector(".plot"), chart.traces.map((curve) => trace(curve, chart)), layout(chart), config);
     drawn.add(figure);
   }

@@ -68,6 +68,7 @@ class _Section:
     """A section of charts. `empty` says why there is none where there are no groups."""
 
     anchor: str
+    short: str
     title: str
     intro: str
     groups: list[Group]
@@ -137,6 +138,7 @@ def _sections(runs: Sequence[Run], datasets: Sequence[str]) -> list[_Section]:
     return [
         _Section(
             "losses",
+            "Losses",
             "Losses by data set and head",
             "Raw: as if every weight were 1. Weighted: what trains the detector.",
             charts.losses(),
@@ -145,15 +147,17 @@ def _sections(runs: Sequence[Run], datasets: Sequence[str]) -> list[_Section]:
         ),
         _Section(
             "shares",
+            "Loss shares",
             "Shares of the loss",
             "How much of a head's weighted loss each data set makes up.",
             charts.loss_shares(),
             _absent(LOSS_SHARE),
             [],
         ),
-        _Section("weights-over-time", "Weights over time", "The weights that move.", charts.weights(), still, []),
+        _Section("weights-over-time", "Over time", "Weights over time", "The weights that move.", charts.weights(), still, []),
         _Section(
             "gradient-shares",
+            "Gradient shares",
             "Shares of the gradient",
             "How much of what moves a head's parameters each data set makes up.",
             charts.gradient_shares(),
@@ -162,6 +166,7 @@ def _sections(runs: Sequence[Run], datasets: Sequence[str]) -> list[_Section]:
         ),
         _Section(
             "cosines",
+            "Cosines",
             "Gradient cosines",
             "1: two data sets pull a head the same way; 0: they have nothing to do with each other; below 0: what one learns the "
             "other unlearns. The line has one set's colour, its points the other's.",
@@ -172,6 +177,7 @@ def _sections(runs: Sequence[Run], datasets: Sequence[str]) -> list[_Section]:
         _Section(
             "validation",
             "Validation",
+            "Validation",
             "Where mmengine counts epochs, a value stands at the last training step logged before it.",
             charts.metrics(),
             "No validation metrics in the log.",
@@ -179,6 +185,7 @@ def _sections(runs: Sequence[Run], datasets: Sequence[str]) -> list[_Section]:
         ),
         _Section(
             "training",
+            "Training",
             "Training as logged",
             "mmengine's own scalars, which do not tell the data sets apart.",
             charts.training(),
@@ -197,7 +204,7 @@ def _facts(run: Run) -> str:
     if len(run.sessions) > 1:
         facts.append(f"{len(run.sessions)} sessions, the last one from {run.sessions[-1]}")
     if run.record and run.record.target:
-        facts.append(f"meant for {run.record.target}")
+        facts.append(f"target: {run.record.target}")
     return ", ".join(facts)
 
 

@@ -53,10 +53,16 @@ def _flatten(path: str, value: ast.expr, settings: dict[str, str]) -> None:
 
 def _items(value: ast.expr) -> list[tuple[str, ast.expr]]:
     """What a dict, or a list with a dict in it, holds by key or number; nothing for a value."""
-    if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "dict" and not value.args:
-        return [(keyword.arg, keyword.value) for keyword in value.keywords if keyword.arg is not None]
+    if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "dict":
+        # mmengine writes dict(a=1), and dict({'a b': 1}) where a key is no identifier.
+        named = [(keyword.arg, keyword.value) for keyword in value.keywords if keyword.arg is not None]
+        return [*(item for argument in value.args for item in _items(argument)), *named]
     if isinstance(value, ast.Dict):
-        return [(ast.unparse(key).strip("'\""), inner) for key, inner in zip(value.keys, value.values) if key is not None]
+        return [(_key(key), inner) for key, inner in zip(value.keys, value.values) if key is not None]
     if isinstance(value, (ast.List, ast.Tuple)) and any(_items(element) for element in value.elts):
         return [(str(number), element) for number, element in enumerate(value.elts)]
     return []
+
+
+def _key(key: ast.expr) -> str:
+    return str(key.value) if isinstance(key, ast.Constant) else ast.unparse(key)

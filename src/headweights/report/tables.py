@@ -68,11 +68,12 @@ class Difference:
 
 @dataclass
 class Differences:
-    """What differs between runs: `set` and `settings` were put in, `outcomes` came out; `same` is what does not differ."""
+    """What differs between runs: `set` and `settings` were put in, `outcomes` and `losses` came out; `same` does not differ."""
 
     set: list[Difference]
     settings: list[Difference]
     outcomes: list[Difference]
+    losses: list[Difference]
     same: list[str]
     left_out: int
 
@@ -132,7 +133,8 @@ def differences(runs: Sequence[Run], datasets: Sequence[str]) -> Differences:
         dataset, head, loss = key
         # A loss that is not told apart has its head's weight, and a head that is not told has full weight.
         values = [table.get(key, table.get((dataset, head, ""), "1" if table else NOTHING)) for table in weights]
-        if len(set(values)) > 1:
+        as_head = [table.get((dataset, head, "")) for table in weights]
+        if len(set(values)) > 1 and not (loss and values == as_head):
             equal = False
             what = f"weight in {head}" + (f", {loss}" if loss else "")
             set_.append(Difference(f"{dataset}: {what}", values, [], _numbers([dataset], datasets)))
@@ -144,7 +146,9 @@ def differences(runs: Sequence[Run], datasets: Sequence[str]) -> Differences:
             _compare(path, [run.settings.get(path, NOTHING) for run in runs], settings, [])
     if any(not run.settings for run in runs):
         settings = []
-    return Differences(set_, settings[:_MOST_SETTINGS], _outcomes(runs, datasets), same, max(0, len(settings) - _MOST_SETTINGS))
+    return Differences(
+        set_, settings[:_MOST_SETTINGS], _outcomes(runs), _losses(runs, datasets), same, max(0, len(settings) - _MOST_SETTINGS)
+    )
 
 
 def _compare(label: str, values: list[str], differing: list[Difference], same: list[str]) -> None:
@@ -154,7 +158,7 @@ def _compare(label: str, values: list[str], differing: list[Difference], same: l
         same.append(f"{label} {values[0]}")
 
 
-def _outcomes(runs: Sequence[Run], datasets: Sequence[str]) -> list[Difference]:
+def _outcomes(runs: Sequence[Run]) -> list[Difference]:
     rows = [_numeric("last step logged", [float(run.log.last_step) for run in runs])]
     for name in _union([run.log.metrics for run in runs]):
         curves = [run.log.metrics.get(name) for run in runs]
@@ -162,11 +166,16 @@ def _outcomes(runs: Sequence[Run], datasets: Sequence[str]) -> list[Difference]:
         rows.append(_numeric(f"{name}, last", _each(curves, lambda values: values[-1])))
         if any(curve and len(curve.finite) > 1 for curve in curves):
             rows.append(_numeric(f"{name}, best", _each(curves, best)))
+    return rows
+
+
+def _losses(runs: Sequence[Run], datasets: Sequence[str]) -> list[Difference]:
+    """The raw loss of each data set in each term; over a quarter of the log, because single values jump."""
+    rows = []
     losses = [{entry: curve for entry, curve in run.log.entries.items() if entry.quantity == RAW_LOSS} for run in runs]
     for entry in _union(losses):
         values = _each([own.get(entry) for own in losses], lambda values: fmean(values[-max(1, len(values) // 4) :]))
-        what = f"{entry.dataset}: raw {entry.term}, mean of the last quarter"
-        rows.append(_numeric(what, values, _numbers([entry.dataset], datasets)))
+        rows.append(_numeric(f"{entry.dataset}: {entry.term}", values, _numbers([entry.dataset], datasets)))
     return rows
 
 
