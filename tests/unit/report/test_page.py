@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from typer.testing import CliRunner
 
 from headweights import WeightError
 from headweights.cli import app
+from headweights.report import command
 from headweights.report.page import write_report
 
 
@@ -190,3 +193,31 @@ def test_no_work_dir_is_an_error() -> None:
     assert run_report()[0] == 2
     with pytest.raises(WeightError, match="no work directory"):
         write_report([], Path("page.html"))
+
+
+def test_neither_torch_nor_mmdetection_is_needed(work_dir: Path, tmp_path: Path) -> None:
+    code = f"""
+import sys
+for name in ("torch", "mmdet", "mmengine", "mmcv", "cv2"):
+    sys.modules[name] = None  # importing it fails as if it were not installed
+from pathlib import Path
+from headweights.report.page import write_report
+write_report([Path({str(work_dir)!r})], Path({str(tmp_path / "page.html")!r}))
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "page.html").is_file()
+
+
+def test_a_missing_package_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch, work_dir: Path) -> None:
+    monkeypatch.setattr(command, "find_spec", lambda name: None if name == "plotly" else object())
+    code, text = run_report(work_dir)
+    assert (code, text.strip()) == (1, 'headweights report: the report needs plotly: pip install "headweights[report]"')
+
+
+def test_an_earlier_report_outlives_a_failure(work_dir: Path, tmp_path: Path) -> None:
+    out = tmp_path / "page.html"
+    out.write_text("earlier")
+    with pytest.raises(WeightError):
+        write_report([work_dir, tmp_path / "nowhere"], out)
+    assert out.read_text() == "earlier"
