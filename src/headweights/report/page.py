@@ -108,7 +108,7 @@ def make_page(runs: Sequence[Run]) -> str:
         facts=[_facts(run) for run in runs],
         datasets=datasets,
         shown=[_shown(name, n, runs) for n, name in enumerate(datasets)],
-        tables=[table for n, run in enumerate(runs) if (table := weight_table(run, n, datasets)).rows],
+        tables=[weight_table(run, n, datasets) for n, run in enumerate(runs) if run.table],
         differences=differences(runs, datasets) if len(runs) > 1 else None,
         sections=sections,
         chart_number=lambda chart: numbers[id(chart)],
@@ -132,7 +132,7 @@ def _sections(runs: Sequence[Run], datasets: Sequence[str]) -> list[_Section]:
     for n, run in enumerate(runs):
         for pair, sentence in opposed_gradients(run):
             numbers = [datasets.index(name) for name in pair if name in datasets]
-            opposed.append((n, numbers, sentence + (f", {run.name}" if len(runs) > 1 else "") + "."))
+            opposed.append((n, numbers, (f"{run.name}: " if len(runs) > 1 else "") + sentence + "."))
     logged = {entry.quantity for run in runs for entry in run.log.entries}
     still = "The weights did not move: they are those of the table above." if WEIGHT in logged else _absent(WEIGHT)
     return [
@@ -230,7 +230,12 @@ def _shown(name: str, n: int, runs: Sequence[Run]) -> _Shown:
         n,
         " · ".join(facts),
         any(run.record and run.record.target == name for run in runs),
-        [(number_, run.name, dataset_in_words(run.table, name)) for number_, run in enumerate(runs) if name in run.datasets],
+        [(number_, run.name, _words(run, name)) for number_, run in enumerate(runs) if name in run.datasets],
         pictures,
         without,
     )
+
+
+def _words(run: Run, dataset: str) -> str:
+    logged = any(row.source == "log" for row in run.table)
+    return dataset_in_words(run.table, dataset) + (" (as last logged)" if logged else "")

@@ -98,8 +98,8 @@ def read_run(work_dir: Path) -> Run:
         run.notes += notes
         if run.record is not None:
             break
-    else:
-        run.notes.append(f"no {RECORD} that can be read: its data sets, set weights and pictures are not known.")
+    if run.record is None and not any((folder / RECORD).is_file() for folder in folders):
+        run.notes.append(f"no {RECORD}: its data sets, set weights and pictures are not known.")
     if not run.log.entries:
         run.notes.append(
             "the log has no entries by data set and head; plain scalars are shown (was it trained without headweights?)."

@@ -16,6 +16,7 @@ from headweights.report.words import NOTHING, number, percent, schedule_in_words
 # Settings that differ between any two runs and say nothing.
 _OF_NO_INTEREST = ("work_dir", "experiment_name", "visualizer", "vis_backends", "_wandb")
 _MOST_SETTINGS = 200
+_UNKNOWN = "unknown"
 _K = TypeVar("_K")
 
 # In the name of a metric: less of it is better.
@@ -126,35 +127,46 @@ def differences(runs: Sequence[Run], datasets: Sequence[str]) -> Differences:
     set_: list[Difference] = []
     same: list[str] = []
     for label, path in NAMED.items():
-        _compare(label, [run.settings.get(path, NOTHING) for run in runs], set_, same)
+        _compare(label, _setting(runs, path), set_, same)
     weights = [{(row.dataset, row.head, row.loss): _weight(row) for row in run.table} for run in runs]
     equal = True
     for key in _union(weights):
         dataset, head, loss = key
-        # A loss that is not told apart has its head's weight, and a head that is not told has full weight.
-        values = [table.get(key, table.get((dataset, head, ""), "1" if table else NOTHING)) for table in weights]
+        values = [table.get(key, table.get((dataset, head, ""), _otherwise(table, dataset))) for table in weights]
         as_head = [table.get((dataset, head, "")) for table in weights]
         if len(set(values)) > 1 and not (loss and values == as_head):
             equal = False
             what = f"weight in {head}" + (f", {loss}" if loss else "")
             set_.append(Difference(f"{dataset}: {what}", values, [], _numbers([dataset], datasets)))
-    if equal and any(weights):
+    if equal and all(weights):
         same.append("all weights")
     settings: list[Difference] = []
     for path in _union([run.settings for run in runs]):
         if path not in NAMED.values() and not path.startswith(_OF_NO_INTEREST):
-            _compare(path, [run.settings.get(path, NOTHING) for run in runs], settings, [])
+            _compare(path, _setting(runs, path), settings, [])
     if any(not run.settings for run in runs):
+        # They would all differ from nothing.
         settings = []
     return Differences(
         set_, settings[:_MOST_SETTINGS], _outcomes(runs), _losses(runs, datasets), same, max(0, len(settings) - _MOST_SETTINGS)
     )
 
 
+def _otherwise(table: dict[tuple[str, str, str], str], dataset: str) -> str:
+    """A weight that is not told: full, unless the run has no such data set, or told nothing."""
+    if not table:
+        return _UNKNOWN
+    return "1" if any(name == dataset for name, _, _ in table) else NOTHING
+
+
+def _setting(runs: Sequence[Run], path: str) -> list[str]:
+    return [run.settings.get(path, NOTHING) if run.settings else _UNKNOWN for run in runs]
+
+
 def _compare(label: str, values: list[str], differing: list[Difference], same: list[str]) -> None:
     if len(set(values)) > 1:
         differing.append(Difference(label, values, []))
-    elif values[0] != NOTHING:
+    elif values[0] not in (NOTHING, _UNKNOWN):
         same.append(f"{label} {values[0]}")
 
 

@@ -172,7 +172,7 @@ def visible(browser: webdriver.Chrome) -> dict[str, Any]:
         const seen = (selector) => [...document.querySelectorAll(selector)]
             .filter((e) => e.checkVisibility()).flatMap((e) => e.dataset.datasets.split(" ")).filter(Boolean).map(Number);
         return { curves: [...curves].sort(), rows: [...new Set(seen("tr[data-datasets]"))].sort(),
-                 pictures: [...new Set(seen("article[data-datasets]"))].sort(), warnings: seen(".warning").length };
+                 pictures: [...new Set(seen("article[data-datasets]"))].sort(), warnings: seen(".warning li").length };
     """)
 
 
@@ -188,6 +188,7 @@ def test_a_data_set_is_switched_off_everywhere(browser: webdriver.Chrome, pages:
     assert chip.get_attribute("aria-pressed") == "false"
     # Its cosines with the others go too, and the sentence about them.
     assert visible(browser) == {"curves": [0, 2], "rows": [0, 2], "pictures": [0, 2], "warnings": 0}
+    assert not browser.find_element(By.CSS_SELECTOR, ".warning").is_displayed()
     chip.send_keys(Keys.SPACE)
     assert chip.get_attribute("aria-pressed") == "true"
     assert visible(browser).items() >= all_three.items()

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
+from support.coco import pipeline, runner_config, write_dataset
 from support.logs import DATASETS, RENDERED, VENDOR, write_pictures, write_run
 from typer.testing import CliRunner
 
@@ -221,3 +223,56 @@ def test_an_earlier_report_outlives_a_failure(work_dir: Path, tmp_path: Path) ->
     with pytest.raises(WeightError):
         write_report([work_dir, tmp_path / "nowhere"], out)
     assert out.read_text() == "earlier"
+
+
+def test_what_is_not_known_is_not_called_the_same(work_dir: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        folder = tmp_path / name / "20260101_120000" / "vis_data"
+        folder.mkdir(parents=True)
+        (folder / "scalars.json").write_text('{"loss": 1.0, "raw_loss/head.loss_cls/real": 1.0, "step": 1}\n')
+    words = words_of(write_report([tmp_path / "a", tmp_path / "b"], tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert "the same" not in words.split("What came out")[0].lower()
+    assert "Neither weights nor settings are known of any run" in words
+    assert "as last logged" not in words
+    assert "weights are not known" in words
+    words = words_of(write_report([work_dir, tmp_path / "a"], tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert "learning rate 0.002 unknown" in words
+    assert "rendered: weight in roi_head 0.2 unknown" in words
+    assert "The same in all" not in words
+
+
+def test_a_missing_record_is_said_once(tmp_path: Path) -> None:
+    vis_data = write_run(tmp_path / "run", {})
+    (vis_data / "headweights.json").write_text("{")
+    words = words_of(write_report([tmp_path / "run"], tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert words.count("headweights.json") == 1
+    assert "0.1025 times" not in words
+    assert "one tenth (0.1) in rpn_head; full weight in roi_head (as last logged)" in words
+
+
+def test_a_data_set_of_one_run_only_has_no_weight_in_the_other(work_dir: Path, tmp_path: Path) -> None:
+    vis_data = write_run(tmp_path / "run", {})
+    content = json.loads((vis_data / "headweights.json").read_text())
+    content["table"] = [row for row in content["table"] if row["dataset"] != RENDERED]
+    (vis_data / "headweights.json").write_text(json.dumps(content))
+    words = words_of(write_report([work_dir, tmp_path / "run"], tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert "rendered: weight in roi_head 0.2 \N{EN DASH}" in words
+
+
+@pytest.mark.slow
+def test_a_resumed_training_of_mmengines_runner(tmp_path: Path) -> None:
+    """No file of ours: what the real Runner writes, over two epochs and, after a restart, a third."""
+    data = [write_dataset(tmp_path / "data", name, seed=seed) for seed, name in enumerate(("real", "rendered"))]
+    for dataset in data:
+        dataset["pipeline"] = pipeline()
+    for epochs, resume in ((2, False), (3, True)):
+        config = runner_config(tmp_path / "run", data, epochs=epochs, resume=resume)
+        config.experiment_name = f"session_{epochs}"
+        Runner.from_cfg(config).train()
+    page = write_report([tmp_path / "run"], tmp_path / "page.html").read_text(encoding="utf-8")
+    charts = {chart["title"]: chart for chart in data_of(page)["charts"]}
+    # Eight images in batches of two.
+    assert charts["loss"]["traces"][0]["x"] == list(range(1, 13))
+    assert {"lr", "loss_rpn_cls", "loss_bbox"} <= charts.keys()
+    assert "no entries by data set and head" in words_of(page)
+    assert "2 sessions" in words_of(page)
