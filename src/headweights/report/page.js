@@ -13,6 +13,8 @@
     probe.style.color = `var(--${name})`;
     return getComputedStyle(probe).color;
   };
+  // Plotly takes text for markup.
+  const literally = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
   const ofDataset = (number) => colour(`d${number % COLOURS}`);
 
   const isOn = (datasets, runs) => !datasets.some((n) => off.dataset.has(n)) && !runs.some((n) => off.run.has(n));
@@ -26,7 +28,7 @@
     return {
       type: "scatter",
       mode: few || isPair || second >= COLOURS ? "lines+markers" : "lines",
-      name: curve.name,
+      name: literally(curve.name),
       x: curve.x,
       y: curve.y,
       visible: isOn(curve.datasets, [curve.run]),

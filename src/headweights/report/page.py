@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -51,15 +50,12 @@ def write_report(work_dirs: Sequence[Path], out: Path) -> Path:
     out = Path(os.path.abspath(out))
     out.parent.mkdir(parents=True, exist_ok=True)
     # In one go: a reader of the file share sees the earlier report or this one.
-    with tempfile.NamedTemporaryFile("wb", dir=out.parent, prefix=out.name, suffix=".part", delete=False) as part:
-        try:
-            part.write(page.encode("utf-8", errors="replace"))
-            part.close()
-            os.chmod(part.name, 0o644)
-            os.replace(part.name, out)
-        except BaseException:
-            Path(part.name).unlink(missing_ok=True)
-            raise
+    part = out.with_name(f"{out.name}.{os.getpid()}.part")
+    try:
+        part.write_text(page, encoding="utf-8", errors="replace")
+        part.replace(out)
+    finally:
+        part.unlink(missing_ok=True)
     return out
 
 

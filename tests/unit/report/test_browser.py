@@ -15,7 +15,7 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
-from support.logs import write_pictures, write_run
+from support.logs import VENDOR, write_pictures, write_run
 
 from headweights.report.page import write_report
 
@@ -94,7 +94,7 @@ def scroll_through(browser: webdriver.Chrome) -> None:
     browser.execute_script("document.querySelectorAll('details').forEach(d => d.open = true)")
     for plot in browser.find_elements(By.CSS_SELECTOR, ".plot"):
         browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", plot)
-        WebDriverWait(browser, 30).until(
+        WebDriverWait(browser, 30, poll_frequency=0.02).until(
             lambda _, plot=plot: browser.execute_script("return Boolean(arguments[0].calcdata)", plot)
         )
 
@@ -240,7 +240,7 @@ def test_a_chart_follows_the_width(browser: webdriver.Chrome, pages: dict[str, P
         return [...document.querySelectorAll(".plot")].every((plot) =>
             Math.abs(plot.querySelector(".main-svg").getBoundingClientRect().width - plot.clientWidth) < 2)
     """
-    WebDriverWait(browser, 30).until(lambda _: browser.execute_script(fits))
+    WebDriverWait(browser, 30, poll_frequency=0.02).until(lambda _: browser.execute_script(fits))
 
 
 def test_two_themes_and_a_choice_that_stays(browser: webdriver.Chrome, pages: dict[str, Path]) -> None:
@@ -306,3 +306,16 @@ def test_the_data_is_what_was_logged(browser: webdriver.Chrome, pages: dict[str,
     name, x, y = browser.execute_script(script)
     assert name == "real"
     assert dict(zip(x, y, strict=True)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_name_is_shown_as_it_is(browser: webdriver.Chrome, pages: dict[str, Path]) -> None:
+    """Plotly takes a name for markup, and this one holds what looks like some."""
+    show(browser, pages["one"])
+    scroll_through(browser)
+    hover = """
+        const plot = document.querySelector(".plot");
+        Plotly.Fx.hover(plot, [{ curveNumber: 2, pointNumber: 3 }], ["xy"]);
+        return plot.querySelector(".hoverlayer").textContent;
+    """
+    assert VENDOR in browser.execute_script(hover)
+    assert VENDOR in [chip.text for chip in browser.find_elements(By.CSS_SELECTOR, ".chip")]

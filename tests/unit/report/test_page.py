@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
 from support.coco import pipeline, runner_config, write_dataset
@@ -20,7 +22,8 @@ from typer.testing import CliRunner
 from headweights import WeightError
 from headweights.cli import app
 from headweights.report import command
-from headweights.report.page import write_report
+from headweights.report.page import make_page, write_report
+from headweights.report.run import read_runs
 
 
 @pytest.fixture(scope="module")
@@ -203,7 +206,7 @@ import sys
 for name in ("torch", "mmdet", "mmengine", "mmcv", "cv2"):
     sys.modules[name] = None  # importing it fails as if it were not installed
 from pathlib import Path
-from headweights.report.page import write_report
+from headweights.report.page import make_page, write_report
 write_report([Path({str(work_dir)!r})], Path({str(tmp_path / "page.html")!r}))
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -276,3 +279,24 @@ def test_a_resumed_training_of_mmengines_runner(tmp_path: Path) -> None:
     assert {"lr", "loss_rpn_cls", "loss_bbox"} <= charts.keys()
     assert "no entries by data set and head" in words_of(page)
     assert "2 sessions" in words_of(page)
+
+
+NAMES = st.one_of(st.sampled_from(["a", "b", "a vs b", "a vs a", "vs", " vs ", "<b>&", "x/y"]), st.text(max_size=4))
+ENTRIES = st.builds("{}/{}/{}".format, st.sampled_from(["raw_loss", "weight", "loss_share", "gradient_cosine"]), NAMES, NAMES)
+LINES = st.dictionaries(
+    st.one_of(ENTRIES, st.sampled_from(["loss", "lr", "step", "iter"]), NAMES), st.floats() | st.integers(0, 9)
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(lines=st.lists(LINES, max_size=5), others=st.lists(LINES, max_size=3), cut=st.integers(0, 60))
+def test_there_is_a_page_of_any_log(tmp_path: Path, lines: list[Any], others: list[Any], cut: int) -> None:
+    for name, content in (("a", lines), ("b", others)):
+        folder = tmp_path / name / "20260101_120000" / "vis_data"
+        folder.mkdir(parents=True, exist_ok=True)
+        text = "\n".join(map(json.dumps, content))
+        (folder / "scalars.json").write_text(text[: len(text) - cut])
+        (folder / "headweights.json").write_text(json.dumps({"version": 1, "target": "a", "table": content})[: 200 - cut])
+    page = make_page(read_runs([tmp_path / "a", tmp_path / "b"]))
+    assert data_of(page)["runs"] == ["a", "b"]
+    assert page.rstrip().endswith("</html>")
