@@ -9,7 +9,7 @@ the loss. They do not multiply.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from headweights.errors import WeightError
@@ -26,18 +26,23 @@ def field_of(target: str) -> str:
     return f"{target}.{LOSS_WEIGHT}"
 
 
+def target_of(field: str) -> str:
+    """The target of a metainfo field: ``'rpn_head.loss_weight'`` -> ``'rpn_head'``."""
+    return field.removesuffix(LOSS_WEIGHT).removesuffix(".")
+
+
 def is_weight_field(name: str) -> bool:
     """Whether a metainfo field claims to be a loss weight: its last part is ``loss_weight``."""
     return name == LOSS_WEIGHT or name.endswith("." + LOSS_WEIGHT)
 
 
 def _at_or_below(path: str, prefix: str) -> bool:
-    return path == prefix or path.startswith(prefix + ".")
+    return not prefix or path == prefix or path.startswith(prefix + ".")
 
 
 @dataclass(frozen=True)
 class Address:
-    """One address of a model: the head path it covers, and the loss it is limited to, if any."""
+    """One address of a model: the head path it covers ('' for every head), and the loss it is limited to, if any."""
 
     path: str
     loss: str | None = None
@@ -55,6 +60,9 @@ class Address:
     def covers(self, head: str, loss: str) -> bool:
         """Whether the address speaks of this loss of the head at this path."""
         return _at_or_below(head, self.path) and self.loss in (None, loss)
+
+
+EVERY_HEAD = Address("")
 
 
 @dataclass(frozen=True)
@@ -94,8 +102,26 @@ class AddressBook:
         """
         address: Address | None = self._addresses.get(name)  # type: ignore[attr-defined]
         if address is None and self._is_meant_as_weight(name):
-            raise WeightError(self._no_such_address(name))
+            raise WeightError(self._no_such_address(name, f"field {name!r}"))
         return address
+
+    def at(self, target: str) -> Address:
+        """The address of a target, which is a field without its last part: ``'rpn_head'``; ``''`` is every head.
+
+        Raises:
+            WeightError: No head of this model is there.
+        """
+        if not target:
+            return EVERY_HEAD
+        address: Address | None = self._addresses.get(field_of(target))  # type: ignore[attr-defined]
+        if address is None:
+            raise WeightError(self._no_such_address(target, f"target {target!r}", target_of))
+        return address
+
+    @property
+    def terms(self) -> list[tuple[str, str]]:
+        """Every (head path, loss) that has a weight of its own; the loss is '' for a head that can be weighed as a whole only."""
+        return [(head, loss) for head, losses in self.weighted.items() for loss in (losses or ("",))]
 
     def left_alone(self, address: Address) -> dict[str, str]:
         """The stock heads (path: class name) that an address covers by its path and cannot act on."""
@@ -130,19 +156,19 @@ class AddressBook:
             paths.update(".".join(parts[:end]) for end in range(1, len(parts) + 1))
         return paths
 
-    def _no_such_address(self, name: str) -> str:
-        said = f"field {name!r}: no head of this model reads it."
+    def _no_such_address(self, name: str, subject: str, shown: Callable[[str], str] = str) -> str:
+        said = f"{subject}: no head of this model reads it."
         path = name.removesuffix("." + LOSS_WEIGHT) if is_weight_field(name) else name
         stock = {head: cls for head, cls in self.stock.items() if _at_or_below(head, path) or _at_or_below(path, head)}
         if stock:
             heads = ", ".join(f"{head} ({cls})" for head, cls in stock.items())
             one = next(iter(stock.values()))
             said += f" It covers only stock heads: {heads}; make them weighted, e.g. type='{one}WithWeightPerImage'."
-        near = self.nearest(name)
+        near = self.nearest(name if is_weight_field(name) else field_of(name)) or self.nearest(name)
         if near:
-            said += f" Nearest valid: {near[0]!r}."
+            said += f" Nearest valid: {shown(near[0])!r}."
         if self.fields:
-            said += f" Valid here: {_listed(self.fields)}."
+            said += f" Valid here: {_listed(map(shown, self.fields))}."
         else:
             said += " No head of this model is weighted; a weighted head's type ends in WithWeightPerImage."
         return said

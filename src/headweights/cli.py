@@ -3,6 +3,7 @@
 try:
     import typer
 
+    from headweights.check.command import check
     from headweights.demo.command import demo
     from headweights.report.command import report
 except ModuleNotFoundError as error:
@@ -13,6 +14,7 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(report)
+app.command()(check)
 
 
 @app.callback()

@@ -25,7 +25,10 @@ def checked_weight(value: Any, where: str) -> float:
         raise WeightError(
             f"{where} is {value!r} of type {type(value).__name__}; a loss weight is a real number >= 0, such as 0.3."
         )
-    weight = float(value)
+    try:
+        weight = float(value)
+    except OverflowError:  # an integer beyond any float
+        weight = math.inf
     if math.isnan(weight) or math.isinf(weight):
         raise WeightError(f"{where} is {value!r}; a loss weight is finite.")
     if weight < 0:

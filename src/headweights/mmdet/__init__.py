@@ -14,9 +14,14 @@ except ImportError as error:
         f"pip install 'headweights[mmdet]'. What failed: {error}"
     ) from error
 
+from headweights.mmdet.annotations import keep_loss_weights
 from headweights.mmdet.batch import current_batch, publish_batch, publish_everywhere, publishes_batch
+from headweights.mmdet.carry import PROVENANCE, Provenance, pack_everywhere
 from headweights.mmdet.check import CheckWeightsHook, check_every_runner
 from headweights.mmdet.heads import make_weighted, with_weight_per_image
+from headweights.mmdet.hook import LossWeightHook, prepare_every_runner
+from headweights.mmdet.load import LoadLossWeights, image_table
+from headweights.mmdet.mixing import mix_everywhere, mix_provenance
 from headweights.mmdet.model import WeightedHead
 from headweights.mmdet.pisa import gate_pisa
 from headweights.mmdet.transforms import AddFieldToImgMetas
@@ -24,13 +29,23 @@ from headweights.mmdet.transforms import AddFieldToImgMetas
 publish_everywhere()
 gate_pisa()
 check_every_runner()
+prepare_every_runner()
+keep_loss_weights()
+pack_everywhere()
+mix_everywhere()
 
 __all__ = [
+    "PROVENANCE",
     "AddFieldToImgMetas",
     "CheckWeightsHook",
+    "LoadLossWeights",
+    "LossWeightHook",
+    "Provenance",
     "WeightedHead",
     "current_batch",
+    "image_table",
     "make_weighted",
+    "mix_provenance",
     "publish_batch",
     "publishes_batch",
     "with_weight_per_image",

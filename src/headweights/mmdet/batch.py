@@ -29,11 +29,66 @@ from torch import Tensor, nn
 from headweights.addresses import Address, most_specific
 from headweights.errors import WeightError
 from headweights.mmdet.model import ModelHeads, heads_of
+from headweights.origins import OBJECT_ORIGINS, OBJECT_WEIGHTS, ORIGINS, Origin, Part
 from headweights.weights import checked_weight
 
 _SAMPLES = "data_samples"
 
 _current: ContextVar[Batch | None] = ContextVar("headweights_batch", default=None)
+_all_one: ContextVar[bool] = ContextVar("headweights_all_one", default=False)
+
+
+class Picture:
+    """One image of a batch: the weights that were given for it and for each of the parts it was mixed from.
+
+    Two things are said of an image and they multiply: what its data set weighs (in the hook's table; a field in the metainfo
+    wins over the table's entry for the same address), and what the image itself weighs. A mixed picture weighs, as a whole, the
+    mean of its parts by area; its objects weigh what the parts weigh that they came from, times their own weights.
+
+    Args:
+        model: The model whose heads compute the loss.
+        sample: The data sample.
+
+    Raises:
+        WeightError: The metainfo holds a weight that no head of the model reads, or one that is no weight.
+    """
+
+    def __init__(self, model: ModelHeads, sample: Any) -> None:
+        if isinstance(sample, TrackDataSample):
+            sample = sample.get_key_frames()[0]
+        fields = given_weights(model, sample)
+        parts: Sequence[Part] = sample.get(ORIGINS) or (Part(Origin()),)
+        self._shares = [part.share for part in parts]
+        self._of_datasets = [{**model.weights_of(part.origin.dataset), **fields} for part in parts]
+        self._own = [{model.book.at(target): weight for target, weight in part.origin.weights.items()} for part in parts]
+        objects = sample.get("gt_instances")
+        self._object_weights: Tensor | None = objects.get(OBJECT_WEIGHTS) if objects is not None else None
+        self._object_parts: Tensor | None = objects.get(OBJECT_ORIGINS) if objects is not None else None
+        self.objects: int = len(objects) if objects is not None else 0
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether every object of the picture weighs what the picture weighs."""
+        return self._object_weights is None and self._object_parts is None
+
+    def weight(self, head: str, loss: str) -> float:
+        """What the picture as a whole weighs in a loss of the head at a path."""
+        weights = self._of_parts(head, loss)
+        return weights[0] if len(weights) == 1 else sum(share * weight for share, weight in zip(self._shares, weights))
+
+    def object_weights(self, head: str, loss: str) -> Tensor | None:
+        """What each object weighs in a loss of the head at a path, shape (objects,); None where all weigh as the picture."""
+        weights = None
+        if self._object_parts is not None:
+            weights = as_tensor(self._of_parts(head, loss), self._object_parts)[self._object_parts]
+        elif self._object_weights is not None:
+            weights = as_tensor([self.weight(head, loss)], self._object_weights)
+        return weights if weights is None or self._object_weights is None else weights * self._object_weights
+
+    def _of_parts(self, head: str, loss: str) -> list[float]:
+        return [
+            most_specific(given, head, loss) * most_specific(own, head, loss) for given, own in zip(self._of_datasets, self._own)
+        ]
 
 
 class Batch:
@@ -44,38 +99,66 @@ class Batch:
         data_samples: The images, in the order of the batch.
 
     Raises:
-        WeightError: An image's metainfo holds a weight that no head of the model reads, or one that is no weight.
+        WeightError: see :class:`Picture`.
     """
 
     def __init__(self, model: ModelHeads, data_samples: Sequence[Any]) -> None:
         self.model = model
-        self.given: list[dict[Address, float]] = [given_weights(model, sample) for sample in data_samples]
+        self.pictures = [Picture(model, sample) for sample in data_samples]
         self._weights: dict[tuple[str, str], tuple[float, ...] | None] = {}
 
     def __len__(self) -> int:
-        return len(self.given)
+        return len(self.pictures)
+
+    @property
+    def has_objects(self) -> bool:
+        """Whether some object of the batch may weigh other than its picture: it has a weight of its own or was mixed in."""
+        return not all(picture.is_plain for picture in self.pictures)
 
     def weights(self, head: nn.Module, loss: str, by_roi_head: bool = False) -> tuple[float, ...] | None:
         """One weight an image for a loss of a weighted head; None where all of them are 1, so that nothing needs doing.
 
+        In a picture whose objects have weights of their own this is the weight of everything else, the background.
         A head that its RoI head weighs has nothing to do itself: the weights are the RoI head's to ask for.
         """
         path = self.model.path_of(head)
-        if (path in self.model.weighed_by_roi_head) != by_roi_head:
+        if _all_one.get() or (path in self.model.weighed_by_roi_head) != by_roi_head:
             return None
+        return self.weights_at(path, loss)
+
+    def weights_at(self, path: str, loss: str) -> tuple[float, ...] | None:
+        """One weight an image for a loss of the head at a path; None where all of them are 1."""
         if (path, loss) not in self._weights:
-            weights = tuple(most_specific(given, path, loss) if given else 1.0 for given in self.given)
+            scale = self.model.scale_of(path, loss)
+            weights = tuple(scale * picture.weight(path, loss) for picture in self.pictures)
             self._weights[path, loss] = None if all(weight == 1 for weight in weights) else weights
         return self._weights[path, loss]
 
+    def object_weights(self, head: nn.Module, loss: str, by_roi_head: bool = False) -> list[Tensor] | None:
+        """The weight of each object for a loss of a weighted head; None where every object weighs what its picture weighs.
+
+        They are what the objects' terms are multiplied by, *instead of* the picture's weight.
+
+        Returns:
+            A tensor of shape (objects of the image,) for each image, in the order of its ``gt_instances`` and on their device.
+        """
+        path = self.model.path_of(head)
+        if _all_one.get() or not self.has_objects or (path in self.model.weighed_by_roi_head) != by_roi_head:
+            return None
+        scale = self.model.scale_of(path, loss)
+        given = [picture.object_weights(path, loss) for picture in self.pictures]
+        like = next(weights for weights in given if weights is not None)
+        return [
+            scale * weights if weights is not None else like.new_full((picture.objects,), scale * picture.weight(path, loss))
+            for weights, picture in zip(given, self.pictures)
+        ]
+
 
 def given_weights(model: ModelHeads, sample: Any) -> dict[Address, float]:
-    """The weights in one data sample's metainfo, checked against the model and as numbers; a video's are its key frame's."""
-    if isinstance(sample, TrackDataSample):
-        sample = sample.get_key_frames()[0]
+    """The weights in one data sample's metainfo, checked against the model and as numbers."""
     given = {}
     for name in sample.metainfo_keys():
-        address = model.find(name)
+        address = model.find(name) if name != ORIGINS else None
         if address is not None:
             given[address] = checked_weight(sample.get(name), where=f"metainfo field {name!r} of image {_named(sample)}")
     return given
@@ -110,6 +193,16 @@ def publish_batch(module: nn.Module, data_samples: Any) -> Iterator[None]:
         yield
     finally:
         _current.reset(token)
+
+
+@contextmanager
+def all_one() -> Iterator[None]:
+    """While inside, every image and object weighs 1, whatever was given: the losses are the stock heads'."""
+    token = _all_one.set(True)
+    try:
+        yield
+    finally:
+        _all_one.reset(token)
 
 
 def published() -> Batch | None:

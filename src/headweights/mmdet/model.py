@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from mmdet.models.detectors import SemiBaseDetector
 from mmdet.models.roi_heads import PISARoIHead
 from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
 from torch import nn
 
 from headweights.addresses import Address, AddressBook
@@ -38,6 +41,19 @@ class WeightedHead(nn.Module):
         return False
 
 
+@dataclass(frozen=True)
+class InForce:
+    """What the data sets of a run weigh at this moment; a :class:`LossWeightHook` sets it before every iteration.
+
+    Args:
+        datasets: The weights of each data set, by its name. One that is not named weighs 1.
+        scales: A factor on all weights of a loss of a head, by (head path, loss); 1 where none is given.
+    """
+
+    datasets: Mapping[str, Mapping[Address, float]] = field(default_factory=dict)
+    scales: Mapping[tuple[str, str], float] = field(default_factory=dict)
+
+
 class ModelHeads:
     """The heads of one model, by path.
 
@@ -48,20 +64,21 @@ class ModelHeads:
         book: The addresses that the model reads.
         weighed_by_roi_head: Paths of bbox heads that do not weigh themselves, because their RoI head computes a part of their
             loss (PISA's CARL): their predictions are gated on their way to both.
+        in_force: What the data sets weigh.
     """
 
     def __init__(self, model: nn.Module) -> None:
         self._paths: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
         self.weighed_by_roi_head = {
             path
-            for roi_path, module in model.named_modules()
+            for roi_path, module in modules_by_path(model)
             if isinstance(module, PISARoIHead)
             for path in [f"{roi_path}.bbox_head".lstrip(".")]
         }
         weighted: dict[str, tuple[str, ...]] = {}
         stock: dict[str, str] = {}
         teachers = _teachers(model)
-        for path, module in model.named_modules():
+        for path, module in modules_by_path(model):
             if path.startswith(teachers):
                 continue
             if isinstance(module, WeightedHead):
@@ -70,6 +87,7 @@ class ModelHeads:
             elif path and computes_loss(type(module)):
                 stock[path] = type(module).__name__
         self.book = AddressBook(weighted, stock)
+        self.in_force = InForce()
         self._found: dict[str, Address | None] = {}
 
     def path_of(self, head: nn.Module) -> str:
@@ -85,10 +103,25 @@ class ModelHeads:
             )
         return self._paths[head]
 
+    def weights_of(self, dataset: str | None) -> Mapping[Address, float]:
+        """What a data set weighs now; nothing where there is no hook, or it says nothing of the data set."""
+        return {} if dataset is None else self.in_force.datasets.get(dataset, {})
+
+    def scale_of(self, path: str, loss: str) -> float:
+        """The factor on all weights of a loss of the head at a path."""
+        return self.in_force.scales.get((path, loss), 1.0)
+
     def logs_weighted(self, path: str) -> bool:
         """Whether the losses of the weighted head at a path, and so the log, include the weights."""
-        head = next(head for head, known in self._paths.items() if known == path)
+        head = self._at(path)
         return path not in self.weighed_by_roi_head and isinstance(head, WeightedHead) and head.logs_weighted
+
+    def class_of(self, path: str) -> str:
+        """The name of the class of the weighted head at a path."""
+        return type(self._at(path)).__name__
+
+    def _at(self, path: str) -> nn.Module:
+        return next(head for head, known in self._paths.items() if known == path)
 
     def __contains__(self, head: nn.Module) -> bool:
         return head in self._paths
@@ -113,10 +146,40 @@ class ModelHeads:
         return self._found[name]
 
 
+# Where wrappers that stand in for what they wrap keep it: torch.compile, FSDP, activation checkpointing.
+_STANDING_IN = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+
+
+def modules_by_path(model: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """Every module of a model by the path that its user knows: what wraps a part (DDP, FSDP, ``torch.compile``) leaves none.
+
+    A wrapper comes before what it wraps, at the same path.
+    """
+    yield path, model
+    for name, child in model.named_children():
+        wrapped = name in _STANDING_IN or (name == "module" and _is_wrapper(model))
+        yield from modules_by_path(child, path if wrapped else f"{path}.{name}".lstrip("."))
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """A model without what wraps it as a whole."""
+    while True:
+        inner: object = next((child for name, child in model.named_children() if name in _STANDING_IN), None)
+        if inner is None and _is_wrapper(model):
+            inner = getattr(model, "module", None)
+        if not isinstance(inner, nn.Module):
+            return model
+        model = inner
+
+
+def _is_wrapper(model: nn.Module) -> bool:
+    return is_model_wrapper(model) or isinstance(model, nn.parallel.DistributedDataParallel)
+
+
 def _teachers(model: nn.Module) -> tuple[str, ...]:
     """The paths of semi-supervised teachers: they have the student's heads, and compute no loss."""
     return tuple(
-        (path and path + ".") + "teacher." for path, module in model.named_modules() if isinstance(module, SemiBaseDetector)
+        (path and path + ".") + "teacher." for path, module in modules_by_path(model) if isinstance(module, SemiBaseDetector)
     )
 
 

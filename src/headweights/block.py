@@ -1,0 +1,72 @@
+"""The block in the config: ``weights=dict(<data set>=<weight or table of targets>, ...)``, checked on its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from headweights.addresses import LOSS_WEIGHT
+from headweights.errors import WeightError
+from headweights.schedules import Weight, is_schedule, parse_weight
+
+# What was said of each data set: a weight for each target; '' is every head.
+Block = Mapping[str, Mapping[str, Weight]]
+
+
+def parse_block(weights: Any) -> Block:
+    """The block as a table of weights.
+
+    Args:
+        weights: By data set: a weight for every head, or a table of weights by target (``'rpn_head'``,
+            ``'roi_head.bbox_head.loss_cls'``; ``''`` for every other head). A weight is a number >= 0 or a schedule.
+
+    Raises:
+        WeightError: All that is wrong with it, in one message.
+    """
+    block, problems = read_block(weights)
+    if problems:
+        raise WeightError("\n".join(problems))
+    return block
+
+
+def read_block(weights: Any) -> tuple[Block, list[str]]:
+    """What can be read of a block, and what is wrong with the rest of it."""
+    where = "LossWeightHook: weights"
+    if not isinstance(weights, Mapping):
+        return {}, [f"{where} is {weights!r}; it is a table: dict(<data set>=<weight>, ...)."]
+    block: dict[str, dict[str, Weight]] = {}
+    problems: list[str] = []
+    for dataset, given in weights.items():
+        if not isinstance(dataset, str) or not dataset:
+            problems.append(f"{where}: {dataset!r} is no name of a data set.")
+            continue
+        of_targets = given if isinstance(given, Mapping) and not is_schedule(given) else {"": given}
+        block[dataset] = {}
+        for target, weight in of_targets.items():
+            place = f"{where}: data set {dataset!r}" + (f", {target!r}" if target else "")
+            try:
+                block[dataset][checked_target(target, place)] = parse_weight(weight, place)
+            except WeightError as error:
+                problems.append(str(error))
+    return block, problems
+
+
+def checked_target(target: Any, place: str) -> str:
+    """A target as it is written; the last part ``.loss_weight`` of a field may be left on.
+
+    Raises:
+        WeightError: It is no text.
+    """
+    if not isinstance(target, str):
+        raise WeightError(f"{place}: {target!r} is no target; a target is a head's path, such as 'rpn_head'.")
+    return "" if target == LOSS_WEIGHT else target.removesuffix("." + LOSS_WEIGHT)
+
+
+def as_given(block: Block) -> dict[str, Any]:
+    """The block as it is written in a config."""
+    return {
+        dataset: of_targets[""].as_given()
+        if list(of_targets) == [""]
+        else {target: weight.as_given() for target, weight in of_targets.items()}
+        for dataset, of_targets in block.items()
+    }

@@ -1,0 +1,71 @@
+"""The command ``headweights check``."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import warnings
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+
+def check(
+    config: Annotated[Path, typer.Argument(help="A training config of mmdetection.", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the table and the problems as JSON.")] = False,
+    fix: Annotated[bool, typer.Option("--fix", help="Print the corrected block of the LossWeightHook.")] = False,
+) -> None:
+    """Says what a config's loss weights come to, and everything that is wrong with them, before any training.
+
+    Builds the model and opens the annotations; trains nothing, needs no GPU, starts no worker. Exits with 0 where all is well and
+    with 2 where there is a problem.
+    """
+    with _quiet():
+        from headweights.check.run import checked, fixed
+        from headweights.table import records, table_of
+
+        result = checked(config)
+    console = Console()
+    corrected = fixed(result) if fix else None
+    if as_json:
+        found: dict[str, Any] = {
+            "ok": not result.problems,
+            "problems": [vars(problem) for problem in result.problems],
+            "datasets": [
+                {"name": d.name, "images": d.images, "objects": d.objects, "drawn": d.drawn, "classes": list(d.classes)}
+                for d in (result.mix.datasets.values() if result.mix else ())
+            ],
+            "table": records(result.mix) if result.mix else [],
+        }
+        typer.echo(json.dumps({**found, "fix": corrected} if fix else found, indent=2))
+    else:
+        if result.mix:
+            console.print(table_of(result.mix))
+        for note in result.notes:
+            console.print(note, markup=False)
+        for number, problem in enumerate(result.problems, 1):
+            word = "stops the training" if problem.stops else "think again"
+            console.print(f"{number}. [{word}] {problem.message}", markup=False, soft_wrap=True, highlight=False)
+        if not result.problems:
+            console.print("No problem found.")
+        if corrected is not None:
+            console.print("\nThe corrected block:\n")
+            typer.echo(corrected)
+    raise typer.Exit(2 if result.problems else 0)
+
+
+@contextlib.contextmanager
+def _quiet() -> Any:
+    """Without what pycocotools prints and mmengine logs while things are built: only the findings are wanted here."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

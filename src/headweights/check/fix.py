@@ -1,0 +1,128 @@
+"""The block as it was probably meant."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import numbers
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from headweights.addresses import AddressBook, field_of, target_of
+from headweights.block import checked_target
+from headweights.errors import WeightError
+from headweights.problems import Length, Problem
+from headweights.schedules import COURSES, is_schedule, parse_weight
+
+
+class Fix:
+    """Corrects a block entry by entry; what it cannot guess it leaves out, and says so.
+
+    Args:
+        names: The names of the data sets.
+        book: The addresses of the model; None where there is no model.
+        length: How long the training is.
+    """
+
+    def __init__(self, names: Sequence[str], book: AddressBook | None, length: Length) -> None:
+        self.names = names
+        self.book = book
+        self.length = length
+        self.left_out: list[str] = []
+
+    def block(self, weights: Any) -> dict[str, Any]:
+        """The corrected block."""
+        if not isinstance(weights, Mapping):
+            self.left_out.append(repr(weights))
+            return {}
+        fixed: dict[str, Any] = {}
+        for given_name, given in weights.items():
+            name = self._nearest(given_name, self.names)
+            if name is None or name in fixed:
+                self.left_out.append(f"{given_name!r}: {given!r}")
+                continue
+            if isinstance(given, Mapping) and not is_schedule(given):
+                table = {}
+                for given_target, weight in given.items():
+                    target, value = self._target(given_target), self._weight(weight)
+                    if target is None or value is None or target in table:
+                        self.left_out.append(f"{given_name!r}, {given_target!r}: {weight!r}")
+                    else:
+                        table[target] = value
+                fixed[name] = table
+            else:
+                value = self._weight(given)
+                if value is None:
+                    self.left_out.append(f"{given_name!r}: {given!r}")
+                else:
+                    fixed[name] = value
+        return fixed
+
+    def _nearest(self, name: Any, names: Sequence[str]) -> str | None:
+        if name in names:
+            return str(name)
+        near = difflib.get_close_matches(str(name), names, n=1)
+        return near[0] if near else None
+
+    def _target(self, given: Any) -> str | None:
+        try:
+            target = checked_target(given, "")
+            if self.book is not None:
+                self.book.at(target)
+            return target
+        except WeightError:
+            near = self.book.nearest(field_of(str(given))) if self.book is not None else []
+            return target_of(near[0]) if near else None
+
+    def _weight(self, given: Any) -> Any:
+        if isinstance(given, str):
+            try:
+                given = float(given)
+            except ValueError:
+                return None
+        if isinstance(given, numbers.Real) and not isinstance(given, bool):
+            return given if math.isfinite(given) and float(given) >= 0 else None
+        try:
+            course = self._nearest(given.get("schedule"), COURSES) if isinstance(given, Mapping) else None
+            weight = parse_weight({**given, "schedule": course} if course else given, "")
+        except WeightError:
+            return None
+        as_given = weight.as_given()
+        if isinstance(as_given, dict):
+            end = self.length.of(as_given["by"])
+            if end is not None:
+                as_given["points"] = _ending(as_given["points"], end)
+        return as_given
+
+
+def _ending(points: list[list[Any]], end: int) -> list[list[Any]]:
+    """The points of a schedule with all that lies after the end of the training brought to the end."""
+    before = [point for point in points if point[0] < end]
+    return before + ([[end, points[-1][1]]] if points[-1][0] >= end else [])
+
+
+def as_config(block: Mapping[str, Any], others: Mapping[str, Any], problems: Sequence[Problem], left_out: Sequence[str]) -> str:
+    """The corrected block as lines of a config.
+
+    Args:
+        block: The corrected weights.
+        others: The hook's other arguments.
+        problems: The problems that were found; one with the learning rate is answered with ``normalize=True``.
+        left_out: Entries that were left out.
+    """
+    arguments = dict(others)
+    if any(problem.kind == "learning rate" for problem in problems):
+        arguments["normalize"] = True
+    lines = ["custom_hooks = [", "    dict(", "        type='LossWeightHook',", "        weights={"]
+    for name, given in block.items():
+        lines.append(f"            {name!r}: {_written(given)},")
+    lines += [f"            # left out: {entry}" for entry in left_out]
+    lines.append("        },")
+    lines += [f"        {name}={value!r}," for name, value in arguments.items()]
+    return "\n".join([*lines, "    ),", "]"])
+
+
+def _written(given: Any) -> str:
+    if isinstance(given, Mapping):
+        return "{" + ", ".join(f"{key!r}: {_written(value)}" for key, value in given.items()) + "}"
+    return repr(given)

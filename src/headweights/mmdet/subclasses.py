@@ -1,0 +1,50 @@
+"""Wrapping a method of a class and of every subclass that overrides it, those that are defined later included."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+# What is called instead of a method: it is given the method, its object and the method's one argument.
+Around = Callable[[Callable[[Any, Any], Any], Any, Any], Any]
+
+
+def wrap_everywhere(base: Any, name: str, around: Around) -> None:
+    """Puts `around` about a method of one argument; harmless where it is done already.
+
+    A subclass's method that calls its parent's passes `around` twice: the outer call is to leave nothing to do for the inner one.
+    """
+    mark = f"_headweights_{around.__name__}"
+    if mark in vars(base):
+        return
+    pending = [base]
+    while pending:
+        cls = pending.pop()
+        _wrap(cls, name, around, mark)
+        pending += cls.__subclasses__()
+
+    own = vars(base).get("__init_subclass__")
+
+    def wrap_too(cls: Any, /, **kwargs: Any) -> None:
+        if own is None:
+            super(base, cls).__init_subclass__(**kwargs)
+        else:
+            own.__func__(cls, **kwargs)
+        _wrap(cls, name, around, mark)
+
+    base.__init_subclass__ = classmethod(wrap_too)
+    setattr(base, mark, True)
+
+
+def _wrap(cls: Any, name: str, around: Around, mark: str) -> None:
+    method = vars(cls).get(name)
+    if method is None or hasattr(method, mark):
+        return
+
+    @functools.wraps(method)
+    def wrapped(self: Any, argument: Any) -> Any:
+        return around(method, self, argument)
+
+    setattr(wrapped, mark, True)
+    setattr(cls, name, wrapped)
