@@ -61,12 +61,16 @@ class Schedule(_Part):
 
 
 class Row(_Part):
-    """The weight of a data set in a head, or in one loss of it."""
+    """The weight of a data set in a head, or in one loss of it.
+
+    `effective_weight` is what it comes to with the weights of single pictures and the normalisation.
+    """
 
     dataset: str
     head: str
     loss: str = ""
     weight: FiniteFloat
+    effective_weight: FiniteFloat | None = None
     schedule: Schedule | None = None
     source: str = ""
     share: FiniteFloat | None = None

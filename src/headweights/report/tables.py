@@ -106,16 +106,32 @@ def _cell(rows: Sequence[Row]) -> Cell:
     if not rows:
         return Cell(NOTHING)
     whole = next((row for row in rows if not row.loss), None)
-    losses = [(row.loss, _weight(row)) for row in rows if row.loss]
+    losses = [row for row in rows if row.loss]
+    if whole is None and len({(_told(row), row.share) for row in losses}) == 1:
+        # No row for the head, and its losses are alike: what holds for one holds for it.
+        whole, losses = losses[0], []
     if whole is None:
-        return Cell(losses=losses)
+        return Cell(losses=[(row.loss, _told(row) + _share(row)) for row in losses])
     return Cell(
-        number(whole.weight),
+        number(whole.weight) + _effective(whole),
         schedule_in_words(whole.schedule) if whole.schedule else "",
         "" if whole.share is None else percent(whole.share),
         whole.source == "default",
-        [(loss, said) for loss, said in losses if said != _weight(whole)],
+        [(row.loss, _told(row) + _share(row)) for row in losses if _told(row) != _told(whole)],
     )
+
+
+def _told(row: Row) -> str:
+    return _weight(row) + ("" if row.schedule else _effective(row))
+
+
+def _effective(row: Row) -> str:
+    changed = row.effective_weight is not None and abs(row.effective_weight - row.weight) > 1e-9
+    return f", effective {number(row.effective_weight)}" if changed else ""
+
+
+def _share(row: Row) -> str:
+    return "" if row.share is None else f" ({percent(row.share)})"
 
 
 def _weight(row: Row) -> str:
@@ -128,16 +144,21 @@ def differences(runs: Sequence[Run], datasets: Sequence[str]) -> Differences:
     same: list[str] = []
     for label, path in NAMED.items():
         _compare(label, _setting(runs, path), set_, same)
-    weights = [{(row.dataset, row.head, row.loss): _weight(row) for row in run.table} for run in runs]
+    weights = [{(row.dataset, row.head, row.loss): _told(row) for row in run.table} for run in runs]
     equal = True
-    for key in _union(weights):
-        dataset, head, loss = key
-        values = [table.get(key, table.get((dataset, head, ""), _otherwise(table, dataset))) for table in weights]
-        as_head = [table.get((dataset, head, "")) for table in weights]
-        if len(set(values)) > 1 and not (loss and values == as_head):
-            equal = False
-            what = f"weight in {head}" + (f", {loss}" if loss else "")
-            set_.append(Difference(f"{dataset}: {what}", values, [], _numbers([dataset], datasets)))
+    for dataset, head in dict.fromkeys((dataset, head) for dataset, head, _ in _union(weights)):
+        of_losses = dict.fromkeys(loss for name, path, loss in _union(weights) if (name, path) == (dataset, head))
+        rows = {loss: [_weight_in(table, dataset, head, loss) for table in weights] for loss in of_losses}
+        common = rows.get("")
+        if common is None and len(set(map(tuple, rows.values()))) == 1:
+            common = next(iter(rows.values()))
+        if common is not None:
+            rows = {"": common} | {loss: values for loss, values in rows.items() if values != common}
+        for loss, values in rows.items():
+            if len(set(values)) > 1:
+                equal = False
+                what = f"weight in {head}" + (f", {loss}" if loss else "")
+                set_.append(Difference(f"{dataset}: {what}", values, [], _numbers([dataset], datasets)))
     if equal and all(weights):
         same.append("all weights")
     settings: list[Difference] = []
@@ -152,11 +173,15 @@ def differences(runs: Sequence[Run], datasets: Sequence[str]) -> Differences:
     )
 
 
-def _otherwise(table: dict[tuple[str, str, str], str], dataset: str) -> str:
-    """A weight that is not told: full, unless the run has no such data set, or told nothing."""
+def _weight_in(table: dict[tuple[str, str, str], str], dataset: str, head: str, loss: str) -> str:
+    """A weight as a run told it: of the loss, else of its head; full where neither is told of a data set that the run has."""
     if not table:
         return _UNKNOWN
-    return "1" if any(name == dataset for name, _, _ in table) else NOTHING
+    of_head = {of: told for (name, path, of), told in table.items() if (name, path) == (dataset, head)}
+    if not of_head:
+        return "1" if any(name == dataset for name, _, _ in table) else NOTHING
+    alike = next(iter(of_head.values())) if len(set(of_head.values())) == 1 else NOTHING
+    return of_head.get(loss, of_head.get("", alike))
 
 
 def _setting(runs: Sequence[Run], path: str) -> list[str]:

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from headweights.report.log import Curve, Log
+from headweights.report.record import Record, Row
 from headweights.report.run import Run
-from headweights.report.tables import differences
+from headweights.report.tables import differences, weight_table
 
 
 def run(name: str, **metrics: list[float | None]) -> Run:
@@ -43,3 +44,33 @@ def test_named_settings_that_are_the_same_are_said_and_work_dirs_do_not_differ()
     assert [(row.what, row.values) for row in found.set] == [("seed", ["1", "2"])]
     assert [(row.what, row.values) for row in found.settings] == [("model.neck.type", ["FPN", "\N{EN DASH}"])]
     assert found.same == ["iterations 9"]
+
+
+def recorded(name: str, *rows: Row) -> Run:
+    return Run(name, Path(name), record=Record(table=list(rows)))
+
+
+def rows_of(weights: dict[str, float], **more: float) -> list[Row]:
+    """As the hook records them: a row a loss, none for the head."""
+    return [Row(dataset="a", head="roi_head.bbox_head", loss=loss, weight=weight, **more) for loss, weight in weights.items()]
+
+
+def test_losses_that_are_alike_are_told_as_their_head() -> None:
+    table = weight_table(recorded("x", *rows_of({"loss_cls": 0.2, "loss_bbox": 0.2}, share=0.4, effective_weight=0.25)), 0, ["a"])
+    (cell,) = table.rows[0].cells
+    assert (cell.weight, cell.share, cell.losses) == ("0.2, effective 0.25", "40%", [])
+    (cell,) = weight_table(recorded("x", *rows_of({"loss_cls": 0.05, "loss_bbox": 0.2}, share=0.4)), 0, ["a"]).rows[0].cells
+    assert (cell.weight, cell.losses) == ("", [("loss_cls", "0.05 (40%)"), ("loss_bbox", "0.2 (40%)")])
+
+
+def test_what_differs_is_told_of_the_head_where_its_losses_agree() -> None:
+    def told(one: dict[str, float], other: dict[str, float]) -> list[tuple[str, list[str]]]:
+        found = differences([recorded("x", *rows_of(one)), recorded("y", *rows_of(other))], ["a"])
+        return [(row.what.removeprefix("a: weight in roi_head.bbox_head"), row.values) for row in found.set]
+
+    full = {"loss_cls": 1.0, "loss_bbox": 1.0}
+    assert told(full, full) == []
+    assert told(full, {"loss_cls": 0.2, "loss_bbox": 0.2}) == [("", ["1", "0.2"])]
+    both = [(", loss_cls", ["1", "0.05"]), (", loss_bbox", ["1", "0.2"])]
+    assert told(full, {"loss_cls": 0.05, "loss_bbox": 0.2}) == both
+    assert told(full, {"loss_cls": 0.05, "loss_bbox": 1.0}) == both[:1]
