@@ -66,7 +66,9 @@ class ContributionHook(Hook):
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Listens to the step, where it is time to measure."""
         if self.interval and self.every_n_train_iters(runner, self.interval):
-            self._capture = Capture(unwrapped(runner.model), lambda step: self._measure(step, runner))
+            scaler = getattr(runner.optim_wrapper, "loss_scaler", None)
+            scale = float(scaler.get_scale()) if scaler is not None else 1.0
+            self._capture = Capture(unwrapped(runner.model), self._measure, scale)
             self._capture.begin()
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
@@ -95,7 +97,7 @@ class ContributionHook(Hook):
     def _datasets(self) -> list[str]:
         return [leaf.name for leaf in self.weights.leaves]
 
-    def _measure(self, step: Capture, runner: Runner) -> None:
+    def _measure(self, step: Capture) -> None:
         """Measures one step on this rank."""
         if self._heads is None:
             self._heads = heads_of_losses(step)

@@ -29,10 +29,12 @@ class Capture:
     Args:
         model: A detector that calls its ``extract_feat`` once in its loss.
         then: Called with the capture when the losses are computed and before anything is done with them.
+        scale: What losses are multiplied by before they are differentiated, so that half precision holds the gradients.
     """
 
-    def __init__(self, model: Any, then: Callable[[Capture], None]) -> None:
+    def __init__(self, model: Any, then: Callable[[Capture], None], scale: float = 1.0) -> None:
         self.model = model
+        self.scale = scale
         self.inputs: Tensor | None = None
         self.features: Any = None
         self.samples: list[Any] = []
@@ -118,8 +120,8 @@ def parameter_gradients(step: Capture, images: Sequence[int], heads: Mapping[str
         losses = step.losses(images)
         for head in dict.fromkeys(heads.values()):
             parameters = [parameter for parameter in modules[head].parameters() if parameter.requires_grad]
-            found = _gradients(_summed(losses, heads, head), parameters)
-            gradients[head] = torch.cat([gradient.flatten().float() for gradient in found]) if found else torch.zeros(0)
+            found = _gradients(_summed(losses, heads, head), parameters, step.scale)
+            gradients[head] = torch.cat([gradient.flatten() for gradient in found]) if found else torch.zeros(0)
     return gradients
 
 
@@ -139,8 +141,8 @@ def feature_gradients(step: Capture, heads: Mapping[str, str]) -> dict[str, Tens
         losses = step.losses(images, _each(step.features, leaf))
         for head in dict.fromkeys(heads.values()):
             squared = [
-                gradient.float().square().flatten(1).sum(1).view(-1, len(images)).sum(0)
-                for gradient in _gradients(_summed(losses, heads, head), leaves)
+                gradient.square().flatten(1).sum(1).view(-1, len(images)).sum(0)
+                for gradient in _gradients(_summed(losses, heads, head), leaves, step.scale)
             ]
             norms[head] = torch.stack(squared).sum(0)
     return norms
@@ -197,11 +199,12 @@ def _summed(losses: Mapping[str, Tensor], heads: Mapping[str, str], head: str) -
     return torch.stack([loss.float() for name, loss in losses.items() if heads.get(name) == head]).sum()
 
 
-def _gradients(loss: Tensor, of: Sequence[Tensor]) -> list[Tensor]:
+def _gradients(loss: Tensor, of: Sequence[Tensor], scale: float) -> list[Tensor]:
+    """The gradients of a loss as float32, zeros where it does not reach."""
     if not loss.requires_grad or not of:
         return [torch.zeros_like(tensor) for tensor in of]
-    found = torch.autograd.grad(loss, list(of), retain_graph=True, allow_unused=True)
-    return [torch.zeros_like(tensor) if gradient is None else gradient for tensor, gradient in zip(of, found)]
+    found = torch.autograd.grad(loss * scale, list(of), retain_graph=True, allow_unused=True)
+    return [torch.zeros_like(tensor) if gradient is None else gradient.float() / scale for tensor, gradient in zip(of, found)]
 
 
 def _mean(value: Any) -> Tensor:
@@ -235,26 +238,30 @@ def _undisturbed(model: nn.Module) -> Iterator[None]:
     """Puts back, at the end, the random state and what the modules keep from call to call: buffers, counters, histories."""
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
     state_of_numpy, state_of_random = np.random.get_state(), random.getstate()
-    kept = [(module, _kept(module)) for module in model.modules()]
-    with torch.random.fork_rng(devices):
-        try:
+    kept = [(module, *_kept(module)) for module in model.modules()]
+    try:
+        with torch.random.fork_rng(devices):
             yield
-        finally:
-            np.random.set_state(state_of_numpy)
-            random.setstate(state_of_random)
-            for module, (attributes, buffers) in kept:
-                module.__dict__.update(attributes)
-                for name, buffer in buffers.items():
-                    module._buffers[name].copy_(buffer)  # type: ignore[union-attr]
+    finally:
+        np.random.set_state(state_of_numpy)
+        random.setstate(state_of_random)
+        for module, attributes, buffers in kept:
+            module.__dict__.update(attributes)
+            module._buffers.update(buffers)
 
 
-def _kept(module: nn.Module) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """What a module keeps from call to call: its plain attributes and its buffers, copied."""
+def _kept(module: nn.Module) -> tuple[dict[str, Any], dict[str, Tensor | None]]:
+    """What a module keeps from call to call, its plain attributes and its buffers; copies take their place meanwhile.
+
+    Not the other way round: the training step's graph refers to these very tensors, and may not see them written to.
+    """
     attributes = {
-        name: value.clone() if isinstance(value, Tensor) else copy.copy(value)
+        name: value
         for name, value in vars(module).items()
-        if not name.startswith("_")
-        and isinstance(value, (int, float, Tensor, list, dict))
-        and not isinstance(value, nn.Parameter)
+        if not name.startswith("_") and isinstance(value, (int, float, Tensor, list, dict))
     }
-    return attributes, {name: buffer.clone() for name, buffer in module._buffers.items() if buffer is not None}
+    for name, value in attributes.items():
+        module.__dict__[name] = value.clone() if isinstance(value, Tensor) else copy.copy(value)
+    buffers = dict(module._buffers)
+    module._buffers.update({name: buffer.clone() for name, buffer in buffers.items() if buffer is not None})
+    return attributes, buffers
