@@ -155,7 +155,7 @@ def _sections(runs: Sequence[Run], datasets: Sequence[str]) -> list[_Section]:
             "gradient-shares",
             "Gradient shares",
             "Shares of the gradient",
-            "How much of what moves a head's parameters each data set makes up.",
+            "How much of the gradient that a head sends into the features comes from each data set.",
             charts.gradient_shares(),
             _absent(GRADIENT_SHARE),
             [],

@@ -300,3 +300,32 @@ def test_there_is_a_page_of_any_log(tmp_path: Path, lines: list[Any], others: li
     page = make_page(read_runs([tmp_path / "a", tmp_path / "b"]))
     assert data_of(page)["runs"] == ["a", "b"]
     assert page.rstrip().endswith("</html>")
+
+
+@pytest.mark.slow
+def test_a_training_with_the_hook(tmp_path: Path) -> None:
+    """Nothing made up: a stock config with the hook's block, trained, and what it left."""
+    data = [
+        dict(write_dataset(tmp_path / "data", name, seed=n), pipeline=pipeline()) for n, name in enumerate(("real", "rendered"))
+    ]
+    falling = {"schedule": "cosine", "points": [[0, 1.0], [3, 0.1]], "by": "epoch"}
+    weights = {"real": 1.0, "rendered": {"rpn_head": falling, "roi_head": 0.2, "roi_head.bbox_head.loss_cls": 0.05}}
+    Runner.from_cfg(
+        runner_config(tmp_path / "run", data, epochs=3, custom_hooks=[dict(type="LossWeightHook", weights=weights)])
+    ).train()
+    page = write_report([tmp_path / "run"], tmp_path / "page.html").read_text(encoding="utf-8")
+    words = words_of(page)
+    assert "What is missing" not in words
+    assert "from 1 to 0.1 over epochs 0 to 3 (cosine) in rpn_head" in words
+    assert "in roi_head.bbox_head its classification one twentieth (0.05), its boxes one fifth (0.2)" in words
+    assert page.count("data:image/jpeg;base64,") == 8
+    found = {(chart["title"], chart["y"]) for chart in data_of(page)["charts"]}
+    for term in (
+        "rpn_head.loss_rpn_cls",
+        "rpn_head.loss_rpn_bbox",
+        "roi_head.bbox_head.loss_cls",
+        "roi_head.bbox_head.loss_bbox",
+    ):
+        assert {(f"{term}, raw", "loss"), (f"{term}, weighted", "loss"), (term, "share of the loss")} <= found
+    assert {("rpn_head.loss_cls", "weight"), ("rpn_head.loss_bbox", "weight")} <= found
+    assert {("rpn_head", "cosine"), ("rpn_head", "share of the gradient")} <= found
