@@ -32,7 +32,13 @@ class _LateGate(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (gradient,) = gradients
-        return (gradient * ctx.weights()).to(gradient.dtype), None
+        weighted = (gradient * ctx.weights()).to(gradient.dtype)
+        if 0 in gradient.stride():
+            return weighted, None
+        # In the gradient's own memory layout, gaps and all, or sums that follow would run in another order and round otherwise.
+        return torch.empty_strided(gradient.shape, gradient.stride(), dtype=gradient.dtype, device=gradient.device).copy_(
+            weighted
+        ), None
 
 
 def gate_gradient_later(predictions: Tensor, weights: Callable[[], Tensor]) -> Tensor:

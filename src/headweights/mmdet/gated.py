@@ -12,10 +12,8 @@ from torch import Tensor, nn
 from headweights.errors import WeightError
 from headweights.mmdet.batch import Batch, as_tensor, current_batch
 from headweights.mmdet.model import NOT_KNOWN, WeightedHead
-from headweights.mmdet.objects import BySampler, Matching, sampled
+from headweights.mmdet.objects import WHOLE, BySampler, Matching, sampled
 from headweights.mmdet.seams import Gating, Seam, by_block, by_dimension, by_entry, seams_of
-
-WHOLE = ""  # no loss has this name: a weight for it is the head's
 
 # The attributes by which heads are told not to compute a loss (the first stage of Cascade RPN does not classify).
 SWITCHES = {"loss_cls": "with_cls", "loss_bbox": "with_reg", "loss_segm": "with_seg_branch", "loss_embedding": "with_corner_emb"}
@@ -114,7 +112,8 @@ def _tables(head: GatedPredictions, seam: Seam, batch: Batch, arguments: Mapping
         batch.tables(head, WHOLE)  # says that it cannot
         return {}
     found = ((name, batch.tables(head, seam.feeds.get(name, WHOLE))) for name, _ in _predictions(seam, arguments))
-    return {name: tables for name, tables in found if tables is not None}
+    inside = ((WHOLE, batch.tables(head, WHOLE)) for _ in seam.methods[:1])
+    return {name: tables for name, tables in (*found, *inside) if tables is not None}
 
 
 def _gate(head: GatedPredictions, seam: Seam, batch: Batch, arguments: dict[str, Any]) -> None:

@@ -26,6 +26,9 @@ from torch import Tensor, nn
 from headweights.errors import WeightError
 from headweights.gate import gate_gradient, gate_gradient_later
 
+# No loss has this name: a weight for it is the head's.
+WHOLE = ""
+
 # One an image, (1 + objects,): the background's weight, then each object's.
 Tables: TypeAlias = Sequence[Tensor]
 
@@ -228,7 +231,8 @@ def _gate_levels(head: Any, matched: Matched, assigner: str, tables: Tables, lev
 
 def _priors_by_level(head: Any, levels: Sequence[Any]) -> list[int]:
     """How many priors each level has."""
-    at_a_place = head.prior_generator.num_base_priors
+    generator = getattr(head, "prior_generator", None) or head.square_anchor_generator  # SABL's anchors
+    at_a_place = generator.num_base_priors
     sizes = []
     for level, prediction in enumerate(levels):
         shape = _first(prediction).shape
@@ -279,7 +283,7 @@ class ByAssigner(ByTargets):
     def listening(self, head: Any, pairs: Tables | None = None) -> Iterator[Matched]:
         """Listens to the head's assigners, within what the head calls image by image; `pairs` weighs the rows they take."""
         matched = Matched(head)
-        names = set(self.of.values()) or {"assigner"}
+        names = set(self.of.values()) | set(getattr(self, "stages", ())) or {"assigner"}
         image = _Image()
         with ExitStack() as stack:
             assigners: dict[int, Any] = {id(value): value for value in vars(head).values() if hasattr(value, "assign")}
@@ -304,6 +308,78 @@ class ByAssigner(ByTargets):
             for name, of_images in tables.items():
                 if name not in self.pairs:
                     arguments[name] = _gate_levels(head, matched, self.heard_by(name), of_images, arguments[name])
+            yield
+
+
+@dataclass(frozen=True)
+class ByAssignerWithMasks(ByAssigner):
+    """Priors, of which the positive ones predict masks in the loss, image by image, from features that all of them share.
+
+    Args:
+        masks: The arguments that the masks are predicted from; the masks are gated, not the arguments.
+    """
+
+    masks: tuple[str, ...] = ("kernel_preds", "mask_feat")
+
+    @contextmanager
+    def gated(self, head: Any, arguments: MutableMapping[str, Any], tables: Mapping[str, Tables]) -> Iterator[None]:
+        of_masks = tables[self.masks[0]]
+        rows: list[Tensor] = []
+
+        def hear_samples(loss: Any, feats: Any, kernels: Any, sampling_results: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
+            rows.extend(table[1 + result.pos_assigned_gt_inds] for table, result in zip(of_masks, sampling_results))
+            return loss(feats, kernels, sampling_results, *args, **kwargs)
+
+        def gate(predict: Any, *args: Any, **kwargs: Any) -> Any:
+            masks, of_image = predict(*args, **kwargs), rows.pop(0)
+            return gate_gradient(masks, of_image) if masks.requires_grad else masks
+
+        with (
+            super().gated(head, arguments, {name: given for name, given in tables.items() if name not in self.masks}),
+            _replaced(head, "loss_mask_by_feat", hear_samples),
+            _replaced(head, "_mask_predict_by_feat_single", gate),
+        ):
+            yield
+
+
+@dataclass(frozen=True)
+class ByAssignerWithPoints(ByAssigner):
+    """Points that become boxes in the loss, level by level: first the initial ones, then the refined ones, which have an assigner
+    of their own.
+
+    How points become a box is learnt too, so the boxes are gated and not the points.
+    """
+
+    stages: tuple[str, str] = ("init_assigner", "refine_assigner")
+
+    @contextmanager
+    def gated(self, head: Any, arguments: MutableMapping[str, Any], tables: Mapping[str, Tables]) -> Iterator[None]:
+        of_boxes = tables[WHOLE]
+        levels = arguments["cls_scores"]
+        sizes = _priors_by_level(head, levels)
+        asked: list[tuple[int, str]] = []
+
+        def gate(convert: Any, *args: Any, **kwargs: Any) -> Any:
+            boxes = convert(*args, **kwargs)
+            if not asked:  # not for the loss, but to match the refined boxes
+                return boxes
+            level, assigner = asked.pop(0)
+            rows = matched.rows(assigner, of_boxes, sum(sizes)).split_with_sizes(sizes, dim=1)[level]
+            return gate_gradient(boxes, rows.flatten())
+
+        level_of = iter(range(len(levels)))
+
+        def hear_level(loss: Any, *args: Any, **kwargs: Any) -> Any:
+            level = next(level_of)
+            asked[:] = [(level, assigner) for assigner in self.stages]
+            return loss(*args, **kwargs)
+
+        with (
+            self.listening(head) as matched,
+            super().gated(head, arguments, {name: given for name, given in tables.items() if name != WHOLE}),
+            _replaced(head, "points2bbox", gate),
+            _replaced(head, "loss_by_feat_single", hear_level),
+        ):
             yield
 
 
@@ -336,15 +412,16 @@ def _hear_assigner(
         objects = len(table) - 1
         if len(boxes):
             rows = torch.arange(len(boxes), device=table.device) % objects
-            result.set_extra_property("pos_predicted_boxes", gate_gradient(boxes, table[1 + rows]))
+            # Set once by the assigner, and set_extra_property refuses a second time.
+            result._extra_properties["pos_predicted_boxes"] = gate_gradient(boxes, table[1 + rows])
     image.assigned += 1
     return result
 
 
 def _hear_image(matched: Matched, image: _Image, signature: inspect.Signature, targets: Any, *args: Any, **kwargs: Any) -> Any:
     given = signature.bind(matched.head, *args, **kwargs).arguments
-    if "inside_flags" in given:
-        flags = given["inside_flags"]
+    if "inside_flags" in given or "flat_proposals" in given:
+        flags = given["inside_flags" if "inside_flags" in given else "valid_flags"]
         image.inside, image.priors = (lambda: flags), len(flags)
     elif "flat_anchors" in given and "img_meta" in given:
         flat, valid = given["flat_anchors"], given["valid_flags"]

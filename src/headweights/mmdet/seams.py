@@ -18,6 +18,8 @@ from headweights.gate import gate_gradient
 from headweights.mmdet.model import NOT_KNOWN
 from headweights.mmdet.objects import (
     ByAssigner,
+    ByAssignerWithMasks,
+    ByAssignerWithPoints,
     ByLayer,
     ByNumberedLabels,
     ByPositives,
@@ -190,7 +192,14 @@ SEAMS: dict[str, tuple[Seam, ...]] = {
     "FCOSHead": (Seam(feeds={**_CLS_BOX, "centernesses": "loss_centerness"}, objects=ByNumberedLabels()),),
     "FoveaHead": (Seam(feeds=_CLS_BOX, objects=ByNumberedLabels()),),
     # How points become a box is learnt, and used in the loss only: the gate is on the boxes.
-    "RepPointsHead": (Seam(predictions=("cls_scores",), methods=("points2bbox",), feeds={"cls_scores": "loss_cls"}),),
+    "RepPointsHead": (
+        Seam(
+            predictions=("cls_scores",),
+            methods=("points2bbox",),
+            feeds={"cls_scores": "loss_cls"},
+            objects=ByAssignerWithPoints(of={"cls_scores": "refine_assigner"}),
+        ),
+    ),
     # The spread of its centre prior is learnt, and used in the loss only.
     "AutoAssignHead": (Seam(modules=("center_prior",), objects="every object takes part in every location's loss there"),),
     "CenterNetHead": (
@@ -224,7 +233,9 @@ SEAMS: dict[str, tuple[Seam, ...]] = {
     "YOLOXHead": (Seam(feeds={"cls_scores": "loss_cls", "objectnesses": "loss_obj"}, objects=ByAssigner()),),
     "YOLOV3Head": (Seam(objects=ByAssigner()),),
     "RTMDetHead": (Seam(feeds=_CLS_BOX, objects=ByAssigner()),),
-    "RTMDetInsHead": (Seam(feeds={**_CLS_BOX, "kernel_preds": "loss_mask", "mask_feat": "loss_mask"}),),
+    "RTMDetInsHead": (
+        Seam(feeds={**_CLS_BOX, "kernel_preds": "loss_mask", "mask_feat": "loss_mask"}, objects=ByAssignerWithMasks()),
+    ),
     # Heads of one-stage masks. What the box head stores for the mask head is the mask head's to weigh.
     "YOLACTHead": (Seam(feeds=_CLS_BOX, handed_on=("coeff_preds",), objects=ByAssigner()),),
     "CondInstBboxHead": (
