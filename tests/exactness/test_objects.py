@@ -257,6 +257,26 @@ def test_each_prediction_weighs_what_one_object_weighs_or_none(arch: Architectur
         assert found & set(PRIMES[1]), f"{path}: no prediction of the second image is matched to an object"
 
 
+@pytest.mark.parametrize(
+    "name", ["retinanet", "ssd", "atss", "paa", "gfl", "tood", "tood-after-warmup", "fcos", "foveabox", "rtmdet"]
+)
+def test_the_priors_that_learn_a_box_are_those_that_weigh_what_an_object_weighs(name: str) -> None:
+    """What is matched is seen in stock: only there is a gradient in the boxes."""
+    arch = next(arch for arch in ZOO if arch.name == name)
+    anchors = stock_model(arch).bbox_head.prior_generator.num_base_priors
+    levels = len(anchors)
+    found, stock = factors(arch)["bbox_head"], stock_run(arch).gradients["bbox_head"]
+    total = 0
+    for level, at_a_place in enumerate(anchors):
+        classes, boxes = (found[level + offset].unflatten(1, (at_a_place, -1)) for offset in (0, levels))
+        learns_box = stock[levels + level].unflatten(1, (at_a_place, -1)).abs().amax(dim=2, keepdim=True) > 0
+        of_object = (classes - 1).abs() > 5e-3
+        assert torch.equal(of_object[classes != 0], learns_box.expand_as(classes)[classes != 0])
+        assert ((boxes - 1).abs() > 5e-3).all()
+        total += int(learns_box.sum())
+    assert total > 0
+
+
 @every_architecture
 def test_weights_of_image_and_object_multiply(arch: Architecture) -> None:
     """The background weighs what its image weighs, an object that times its own; and an object of weight 0 has no gradient."""
@@ -428,8 +448,8 @@ UNEVEN = [
     replace(arch, name=f"{arch.name}{suffix}", batch=uneven_batch, narrow=narrow)
     for arch in ZOO
     for suffix, narrow in (("", arch.narrow), (BORDER, lambda config, arch=arch: [arch.narrow(config), within_border(config)]))
-    if arch.name in ("retinanet", "rpn", "atss", "paa", "tood", "tood-after-warmup", "vfnet", "yolof", "sabl-retinanet", "ddod")
-    or (arch.name in ("fcos", "yolox", "rtmdet", "reppoints", "faster-rcnn", "detr") and not suffix)
+    if arch.name in ("retinanet", "rpn", "atss", "paa", "tood", "tood-after-warmup", "vfnet", "sabl-retinanet", "ddod")
+    or (arch.name in ("yolof", "fcos", "yolox", "rtmdet", "reppoints", "faster-rcnn", "detr") and not suffix)
 ]
 
 

@@ -241,7 +241,13 @@ SEAMS: dict[str, tuple[Seam, ...]] = {
     "CondInstBboxHead": (
         Seam(feeds={**_CLS_BOX, "centernesses": "loss_centerness"}, handed_on=("param_preds",), objects=ByNumberedLabels()),
     ),
-    "YOLACTProtonet": (Seam(gating=by_entry, feeds={"mask_preds": "loss_mask", "segm_preds": "loss_segm"}, objects=_SEMANTIC),),
+    "YOLACTProtonet": (
+        Seam(
+            gating=by_entry,
+            feeds={"mask_preds": "loss_mask", "segm_preds": "loss_segm"},
+            objects="its semantic loss is of all objects together",
+        ),
+    ),
     "CondInstMaskHead": (Seam(gating=by_entry, feeds={"mask_preds": "loss_mask"}, objects=ByPositives()),),
     "BoxInstMaskHead": (Seam(gating=by_entry, objects=ByPositives()),),
     "SOLOHead": (Seam(feeds={"mlvl_mask_preds": "loss_mask", "mlvl_cls_preds": "loss_cls"}, objects=_CELLS),),
