@@ -257,9 +257,7 @@ def test_each_prediction_weighs_what_one_object_weighs_or_none(arch: Architectur
         assert found & set(PRIMES[1]), f"{path}: no prediction of the second image is matched to an object"
 
 
-@pytest.mark.parametrize(
-    "name", ["retinanet", "ssd", "atss", "paa", "gfl", "tood", "tood-after-warmup", "fcos", "foveabox", "rtmdet"]
-)
+@pytest.mark.parametrize("name", ["retinanet", "ssd", "atss", "paa", "gfl", "tood", "tood-after-warmup", "fcos", "rtmdet"])
 def test_the_priors_that_learn_a_box_are_those_that_weigh_what_an_object_weighs(name: str) -> None:
     """What is matched is seen in stock: only there is a gradient in the boxes."""
     arch = next(arch for arch in ZOO if arch.name == name)

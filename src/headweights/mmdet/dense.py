@@ -11,8 +11,8 @@ from torch import Tensor
 from headweights.gate import gate_gradient
 from headweights.mmdet.batch import as_tensor, current_batch
 from headweights.mmdet.losses import carries_weights
+from headweights.mmdet.matching import ByAssigner, Matched
 from headweights.mmdet.model import WeightedHead
-from headweights.mmdet.objects import ByAssigner, Matched
 
 # What super() is in the classes that with_weight_per_image builds: a head, to the type checker.
 _Head: Any = object

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from headweights.errors import WeightError
 from headweights.mmdet.batch import Batch, as_tensor, current_batch
+from headweights.mmdet.matching import WHOLE, BySampler, Matching, sampled
 from headweights.mmdet.model import NOT_KNOWN, WeightedHead
-from headweights.mmdet.objects import WHOLE, BySampler, Matching, sampled
 from headweights.mmdet.seams import Gating, Seam, by_block, by_dimension, by_entry, seams_of
 
 # The attributes by which heads are told not to compute a loss (the first stage of Cascade RPN does not classify).

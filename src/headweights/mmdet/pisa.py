@@ -17,8 +17,8 @@ from torch import Tensor
 
 from headweights.gate import gate_gradient
 from headweights.mmdet.batch import as_tensor, published
+from headweights.mmdet.matching import WHOLE, sampled, sampled_for, sampled_rows
 from headweights.mmdet.model import WeightedHead
-from headweights.mmdet.objects import WHOLE, sampled, sampled_for, sampled_rows
 
 
 def gate_pisa() -> None:

@@ -13,7 +13,7 @@ from headweights.errors import WeightError
 from headweights.mmdet.batch import as_tensor, current_batch
 from headweights.mmdet.gated import GatedPredictions
 from headweights.mmdet.losses import carries_weights, riding
-from headweights.mmdet.objects import MatchedQueries, listening_to_queries
+from headweights.mmdet.matching import MatchedQueries, listening_to_queries
 from headweights.mmdet.seams import blocks
 
 _LOSSES = ("loss_cls", "loss_bbox", "loss_iou")

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from headweights.gate import gate_gradient
 from headweights.mmdet.batch import as_tensor, current_batch
 from headweights.mmdet.losses import carries_weights, riding
+from headweights.mmdet.matching import sampled, sampled_for, sampled_rows
 from headweights.mmdet.model import WeightedHead
-from headweights.mmdet.objects import sampled, sampled_for, sampled_rows
 
 # What super() is in the classes that with_weight_per_image builds: a head, to the type checker.
 _Head: Any = object

@@ -15,8 +15,7 @@ from torch import Tensor
 
 from headweights.errors import WeightError
 from headweights.gate import gate_gradient
-from headweights.mmdet.model import NOT_KNOWN
-from headweights.mmdet.objects import (
+from headweights.mmdet.matching import (
     ByAssigner,
     ByAssignerWithMasks,
     ByAssignerWithPoints,
@@ -30,6 +29,7 @@ from headweights.mmdet.objects import (
     query_rows,
     sampled_rows,
 )
+from headweights.mmdet.model import NOT_KNOWN
 
 # Gates a prediction (a tensor, or lists and dicts of them) by one weight an image; the other arguments of the loss method tell
 # some of them which image a row belongs to.
