@@ -40,6 +40,20 @@ class WeightedHead(nn.Module):
         """Whether the losses that the head returns, and so the log, include the weights; otherwise only their gradient does."""
         return False
 
+    @property
+    def reason_no_objects(self) -> str | None:
+        """Why the head cannot give each object a weight of its own; None where it can."""
+        return NOT_KNOWN
+
+
+# Why most heads that cannot tell objects apart cannot: those of other code.
+NOT_KNOWN = "how it matches its predictions to objects is not known"
+
+
+def reason_no_objects(head: nn.Module) -> str | None:
+    """Why a head cannot give each object of a picture a weight of its own, as the end of a sentence; None where it can."""
+    return head.reason_no_objects if isinstance(head, WeightedHead) else "it is a stock head and reads no weights"
+
 
 @dataclass(frozen=True)
 class InForce:
