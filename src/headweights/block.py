@@ -45,7 +45,10 @@ def read_block(weights: Any) -> tuple[Block, list[str]]:
         for target, weight in of_targets.items():
             place = f"{where}: data set {dataset!r}" + (f", {target!r}" if target else "")
             try:
-                block[dataset][checked_target(target, place)] = parse_weight(weight, place)
+                known = checked_target(target, place)
+                if known in block[dataset]:
+                    raise WeightError(f"{place}: {known or 'every head'!r} is given twice.")
+                block[dataset][known] = parse_weight(weight, place)
             except WeightError as error:
                 problems.append(str(error))
     return block, problems
@@ -60,13 +63,3 @@ def checked_target(target: Any, place: str) -> str:
     if not isinstance(target, str):
         raise WeightError(f"{place}: {target!r} is no target; a target is a head's path, such as 'rpn_head'.")
     return "" if target == LOSS_WEIGHT else target.removesuffix("." + LOSS_WEIGHT)
-
-
-def as_given(block: Block) -> dict[str, Any]:
-    """The block as it is written in a config."""
-    return {
-        dataset: of_targets[""].as_given()
-        if list(of_targets) == [""]
-        else {target: weight.as_given() for target, weight in of_targets.items()}
-        for dataset, of_targets in block.items()
-    }

@@ -134,11 +134,13 @@ class Mix:
         return {name: part / total if total else 0.0 for name, part in effective.items()}
 
     def in_force(self, moment: Moment) -> tuple[Mapping[str, Mapping[Address, float]], Mapping[tuple[str, str], float]]:
-        """What the block says at a moment: the weights by data set and address, and the factors that normalise each loss."""
+        """What the block says at a moment: the weights of every data set by address, and the factors that normalise each loss."""
         if self._in_force is None or not self._is_constant:
             weights = {
-                dataset: {address: weight.at(moment.iteration, moment.epoch) for address, weight in given.items()}
-                for dataset, given in self._block.items()
+                dataset: {
+                    address: weight.at(moment.iteration, moment.epoch) for address, weight in self._block.get(dataset, {}).items()
+                }
+                for dataset in self.datasets
             }
             terms = {*self.terms, *((head, "") for head in self.book.weighted)}
             scales = {term: self._scale(*term, moment) for term in terms} if self.normalize else {}

@@ -38,10 +38,6 @@ class Constant:
         """Every value that it takes at a point: one."""
         return (self.value,)
 
-    def times(self, factor: float) -> Constant:
-        """The weight, multiplied."""
-        return Constant(self.value * factor)
-
     def as_given(self) -> Any:
         """As it is written in a config."""
         return self.value
@@ -76,7 +72,7 @@ class Schedule:
             return value
         end, target = self.points[after]
         way = _COURSES[self.course]((now - start) / (end - start))
-        return value if way == 0 else (1 - way) * value + way * target
+        return value + way * (target - value)  # so written it never goes back on its way, nor below 0
 
     @property
     def values(self) -> tuple[float, ...]:
@@ -87,10 +83,6 @@ class Schedule:
     def end(self) -> int:
         """The time of its last point."""
         return self.points[-1][0]
-
-    def times(self, factor: float) -> Schedule:
-        """The schedule with every value multiplied."""
-        return Schedule(self.course, tuple((time, value * factor) for time, value in self.points), self.by)
 
     def as_given(self) -> Any:
         """As it is written in a config."""

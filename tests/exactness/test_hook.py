@@ -2,59 +2,557 @@
 
 from __future__ import annotations
 
+import copy
+import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from mmcv.transforms import BaseTransform
+from mmdet.registry import MODELS, TRANSFORMS
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.model import BaseModel, MMDistributedDataParallel
+from mmengine.registry import HOOKS, MODEL_WRAPPERS
+from mmengine.runner import Runner, set_random_seed
 from support.coco import add_fields, pipeline, runner_config, write_dataset
+from torch import nn
+from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
+
+from headweights import WeightError
+from headweights.mmdet.carry import PROVENANCE
+from headweights.mmdet.model import InForce, heads_of, unwrapped
+from headweights.origins import ORIGINS
 
 pytestmark = pytest.mark.slow
 
+HEADS = ("rpn_head", "roi_head.bbox_head")
+GIVEN = {"rpn_head": 2.0, "roi_head": 0.2, "roi_head.bbox_head.loss_cls": 0.05}
 
-class Losses(Hook):
-    """Writes down every loss of every iteration, to the last bit."""
+
+class Watch(Hook):
+    """Writes down of every iteration its losses, to the last bit, its images, and the weights that were in force."""
+
+    priority = "VERY_LOW"
 
     def __init__(self) -> None:
-        self.seen: list[dict[str, float]] = []
+        self.losses: list[dict[str, float]] = []
+        self.images: list[list[str]] = []
+        self.samples: list[Any] = []
+        self.weights: list[dict[str, dict[str, float]]] = []
+
+    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+        self.samples += data_batch["data_samples"]
+        self.images.append([Path(sample.img_path).parent.name for sample in data_batch["data_samples"]])
+        in_force = heads_of(unwrapped(runner.model)).in_force
+        self.weights.append({name: {a.field: w for a, w in given.items()} for name, given in in_force.datasets.items()})
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        self.seen.append({name: float(value) for name, value in outputs.items()})
+        self.losses.append({name: float(value) for name, value in outputs.items()})
 
 
-def trained(config: Any) -> list[dict[str, float]]:
+@HOOKS.register_module(force=True)
+class SeedEachIteration(Hook):
+    """The same random numbers in an iteration whether the run was interrupted or not (mmengine does not store them)."""
+
+    def before_train_epoch(self, runner: Any) -> None:
+        set_random_seed(runner.iter)
+
+    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+        set_random_seed(runner.iter)
+
+
+def config_of(work_dir: Path, datasets: list[dict[str, Any]], *weighted: str, **more: Any) -> Any:
+    """A Runner's config with a detector that is as small as it gets."""
+    config = runner_config(work_dir, datasets, *weighted, **more)
+    config.model.backbone.depth = 18
+    config.model.neck.in_channels = [8, 16, 32, 64]
+    config.model.train_cfg.rpn_proposal.update(nms_pre=200, max_per_img=50)
+    config.default_hooks.checkpoint = dict(type="CheckpointHook", interval=100, save_last=False)
+    return config
+
+
+def started(config: Any) -> tuple[Runner, Watch]:
     runner = Runner.from_cfg(config)
-    losses = Losses()
-    runner.register_hook(losses)
+    watch = Watch()
+    runner.register_hook(watch)
+    return runner, watch
+
+
+def trained(config: Any) -> Watch:
+    runner, watch = started(config)
     runner.train()
-    return losses.seen
+    return watch
 
 
-def datasets(folder: Path, *weights: dict[str, float]) -> list[dict[str, Any]]:
-    """Two data sets; with weights, the second has the seed's step."""
-    real = dict(write_dataset(folder, "real", seed=1), pipeline=pipeline())
-    rendered = dict(write_dataset(folder, "rendered", seed=2), pipeline=pipeline(*(add_fields(**given) for given in weights)))
+def by_iterations(config: Any, iterations: int = 4) -> Any:
+    config.train_cfg = dict(type="IterBasedTrainLoop", max_iters=iterations)
+    config.train_dataloader.sampler = dict(type="InfiniteSampler")
+    return config
+
+
+def datasets(folder: Path, *steps: dict[str, Any], images: int = 4) -> list[dict[str, Any]]:
+    """Two data sets; the second one's pipeline ends with these steps."""
+    real = dict(write_dataset(folder, "real", images, seed=1), pipeline=pipeline())
+    rendered = dict(write_dataset(folder, "rendered", images, seed=2), pipeline=pipeline(*steps))
     return [real, rendered]
 
 
-def hook(**weights: Any) -> dict[str, Any]:
-    return dict(type="LossWeightHook", weights=weights)
+def hook(more: dict[str, Any] | None = None, **weights: Any) -> list[dict[str, Any]]:
+    return [dict(type="LossWeightHook", weights=weights, **(more or {}))]
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("loop", ["EpochBasedTrainLoop", "IterBasedTrainLoop"])
-def test_the_hook_on_a_stock_config_is_the_seeds_way(tmp_path: Path, loop: str, workers: int) -> None:
-    given = {"rpn_head": 2.0, "roi_head": 0.2, "roi_head.bbox_head.loss_cls": 0.05}
-    seeds_way = runner_config(tmp_path / "a", datasets(tmp_path, given), "rpn_head", "roi_head.bbox_head")
-    with_hook = runner_config(tmp_path / "b", datasets(tmp_path), custom_hooks=[hook(real=1.0, rendered=given)])
-    stock = runner_config(tmp_path / "c", datasets(tmp_path))
-    for config in (seeds_way, with_hook, stock):
-        config.train_dataloader.num_workers = workers
-        if loop == "IterBasedTrainLoop":
-            config.train_cfg = dict(type=loop, max_iters=4)
-            config.train_dataloader.sampler = dict(type="InfiniteSampler")
-    expected, actual = trained(seeds_way), trained(with_hook)
-    assert len(actual) == 4
-    assert actual == expected
-    assert trained(stock) != expected
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, float]]:
+    """The losses of the seed's way with GIVEN for the second data set, over one epoch."""
+    folder = tmp_path_factory.mktemp("seeds_way")
+    return trained(config_of(folder / "run", datasets(folder, add_fields(**GIVEN)), *HEADS)).losses
+
+
+# --- the hook is the seed's way ---
+
+
+def test_by_epochs(tmp_path: Path, expected: list[dict[str, float]]) -> None:
+    watch = trained(config_of(tmp_path, datasets(tmp_path), custom_hooks=hook(real=1.0, rendered=GIVEN)))
+    assert len(watch.losses) == 4
+    assert watch.losses == expected
+    assert trained(config_of(tmp_path, datasets(tmp_path))).losses != expected
+
+
+def test_by_iterations_with_two_workers(tmp_path: Path) -> None:
+    runs = []
+    for name, given, weighted in (("seed", [add_fields(**GIVEN)], HEADS), ("hook", [], ())):
+        hooks = [] if given else hook(rendered=GIVEN)
+        config = by_iterations(config_of(tmp_path / name, datasets(tmp_path, *given), *weighted, custom_hooks=hooks), 3)
+        config.train_dataloader.num_workers = 2
+        runs.append(trained(config).losses)
+    assert len(runs[0]) == 3
+    assert runs[0] == runs[1]
+
+
+def test_the_heads_are_of_the_registered_classes_and_in_the_same_state(tmp_path: Path) -> None:
+    runner, watch = started(config_of(tmp_path, datasets(tmp_path), custom_hooks=hook(rendered=GIVEN)))
+    state: dict[str, Any] = {}
+
+    class Before(Hook):
+        priority = 0
+
+        def before_train(self, runner: Any) -> None:
+            assert type(runner.model.rpn_head).__name__ == "RPNHead"
+            state.update(copy.deepcopy(runner.model.state_dict()))
+
+    class After(Hook):
+        priority = 95
+
+        def before_train(self, runner: Any) -> None:
+            model = runner.model
+            assert type(model.rpn_head) is MODELS.get("RPNHeadWithWeightPerImage")
+            assert type(model.roi_head.bbox_head) is MODELS.get("Shared2FCBBoxHeadWithWeightPerImage")
+            assert list(model.state_dict()) == list(state)
+            assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+
+    runner.register_hook(Before())
+    runner.register_hook(After())
+    runner.train()
+    assert state
+    assert {sample.get(ORIGINS)[0].origin.dataset for sample in watch.samples} == {"real", "rendered"}
+    assert heads_of(runner.model).in_force == InForce(), "after training nothing is in force"
+
+
+def test_data_sets_are_found_however_they_are_wrapped(tmp_path: Path) -> None:
+    """Repeated, nested, balanced: as the seed's way in each of them."""
+    runs = []
+    for by_hook in (False, True):
+        parts = {
+            name: dict(
+                write_dataset(tmp_path, name, images=2, seed=seed),
+                metainfo=dict(classes=("thing",)),  # mmdetection concatenates what is concatenated only where metainfo is alike
+                pipeline=pipeline(*([] if by_hook else [add_fields(rpn_head=weight)])),
+            )
+            for seed, (name, weight) in enumerate([("a", 0.3), ("b", 2.0), ("c", 0.0)])
+        }
+        wrapped = [
+            dict(type="RepeatDataset", times=2, dataset=parts["a"]),
+            dict(
+                type="ConcatDataset",
+                datasets=[parts["b"], dict(type="ClassBalancedDataset", oversample_thr=0.5, dataset=parts["c"])],
+            ),
+        ]
+        hooks = hook(a={"rpn_head": 0.3}, b={"rpn_head": 2.0}, c={"rpn_head": 0.0}) if by_hook else []
+        runs.append(trained(config_of(tmp_path / f"{by_hook}", wrapped, *(() if by_hook else HEADS), custom_hooks=hooks)))
+    assert {name for images in runs[1].images for name in images} == {"a", "b", "c"}
+    assert runs[0].losses == runs[1].losses
+
+
+def test_a_mosaic_weighs_what_its_parts_weigh(tmp_path: Path) -> None:
+    """Where all parts weigh alike, the mosaic weighs that, as the seed's way says in the outer pipeline."""
+    runs = []
+    for by_hook in (False, True):
+        inner = [dict(part, pipeline=pipeline()[:2]) for part in datasets(tmp_path)]
+        steps = [] if by_hook else [add_fields(rpn_head=0.5, roi_head=0.25)]
+        for part in inner:
+            part["metainfo"] = dict(classes=("thing",))
+        mixed = dict(
+            type="MultiImageMixDataset",
+            dataset=dict(type="ConcatDataset", datasets=inner),
+            pipeline=[dict(type="Mosaic", img_scale=(96, 96), pad_val=114.0), *pipeline(*steps)[2:]],
+        )
+        weights = {"rpn_head": 0.5, "roi_head": 0.25}
+        hooks = hook(real=weights, rendered=weights) if by_hook else []
+        runs.append(trained(config_of(tmp_path / f"{by_hook}", [mixed], *(() if by_hook else HEADS), custom_hooks=hooks)))
+    parts = [sample.get(ORIGINS) for sample in runs[1].samples]
+    assert {part.origin.dataset for of in parts for part in of} == {"real", "rendered"}
+    assert any(len(of) == 2 for of in parts) and all(abs(sum(part.share for part in of) - 1) < 1e-6 for of in parts)
+    for one, other in zip(runs[0].losses, runs[1].losses):
+        assert other == pytest.approx(one, rel=1e-4, abs=1e-6)
+
+
+def test_where_both_speak_the_pipelines_field_wins(tmp_path: Path, expected: list[dict[str, float]]) -> None:
+    hooks = hook(rendered={"rpn_head": 7.0, "roi_head": 0.2, "roi_head.bbox_head.loss_cls": 0.05})
+    config = config_of(tmp_path, datasets(tmp_path, add_fields(rpn_head=2.0)), custom_hooks=hooks)
+    config.log_level = "INFO"
+    assert trained(config).losses == expected
+    (log,) = tmp_path.glob("*/*.log")
+    rows = [line for line in log.read_text().splitlines() if line.startswith("| rendered")]
+    assert len(rows) == 1 and "2* (66.7%)" in rows[0] and "7 (" not in rows[0]
+    assert "set by the data set's pipeline, which wins over the hook's block" in log.read_text()
+
+
+def test_images_weigh_by_file_and_objects_by_annotation(tmp_path: Path) -> None:
+    """A picture's own weight times its data set's is what a transform of the user's own could have said."""
+
+    @TRANSFORMS.register_module(force=True)
+    class Product(BaseTransform):
+        def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+            sample = results["data_samples"]
+            own = {"0.png": 0.25, "1.png": 4.0}.get(Path(sample.img_path).name, 1.0)
+            sample.set_metainfo({"rpn_head.loss_weight": 2.0 * own, "roi_head.loss_weight": 0.5 * own})
+            return results
+
+    seeds_way = config_of(tmp_path / "a", datasets(tmp_path, dict(type="Product")), *HEADS)
+    images = {"rendered": {"0.png": 0.25, "1.png": 4.0}}
+    hooks = hook(dict(images=images), rendered={"rpn_head": 2.0, "roi_head": 0.5})
+    with_hook = config_of(tmp_path / "b", datasets(tmp_path), custom_hooks=hooks)
+    losses = trained(seeds_way).losses
+    assert trained(with_hook).losses == losses
+    path = tmp_path / "rendered.json"
+    described = json.loads(path.read_text())
+    for annotation in described["annotations"]:
+        annotation["loss_weight"] = 0.1 if annotation["id"] % 2 else 3.0
+    path.write_text(json.dumps(described))
+    with_objects = config_of(tmp_path / "c", datasets_as_written(tmp_path), custom_hooks=hooks)
+    watch = trained(with_objects)
+    rendered = [sample for sample in watch.samples if "rendered" in sample.img_path]
+    assert all(set(sample.gt_instances.loss_weights.tolist()) <= {pytest.approx(0.1), 3.0} for sample in rendered)
+
+
+def datasets_as_written(folder: Path) -> list[dict[str, Any]]:
+    """The two data sets that lie in a folder already."""
+    return [
+        dict(
+            type="CocoDataset",
+            data_root=str(folder),
+            ann_file=f"{name}.json",
+            data_prefix=dict(img=name),
+            metainfo=dict(classes=("thing",), dataset_name=name),
+            pipeline=pipeline(),
+        )
+        for name in ("real", "rendered")
+    ]
+
+
+def test_normalised_weights_have_a_mean_of_one(tmp_path: Path) -> None:
+    """3 and 1 for as many pictures each are 1.5 and 0.5, in every head and loss apart."""
+    real, rendered = datasets(tmp_path)
+    real["pipeline"], rendered["pipeline"] = pipeline(add_fields(rpn_head=1.5)), pipeline(add_fields(rpn_head=0.5))
+    seeds_way = trained(config_of(tmp_path / "a", [real, rendered], *HEADS))
+    hooks = hook(dict(normalize=True), real={"rpn_head": 3.0}, rendered={"rpn_head": 1.0})
+    assert trained(config_of(tmp_path / "b", datasets(tmp_path), custom_hooks=hooks)).losses == seeds_way.losses
+
+
+# --- what wraps a model ---
+
+
+@MODEL_WRAPPERS.register_module(force=True)
+class Around(nn.Module):
+    """A wrapper as a user may register one."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def train_step(self, *args: Any, **kwargs: Any) -> Any:
+        return self.module.train_step(*args, **kwargs)
+
+
+def compiled_backbone(runner: Runner) -> None:
+    runner.model.backbone = torch.compile(runner.model.backbone, backend="eager")
+
+
+def compiled_heads(runner: Runner) -> None:
+    runner.model.rpn_head = torch.compile(runner.model.rpn_head, backend="eager")
+    runner.model.roi_head.bbox_head = torch.compile(runner.model.roi_head.bbox_head, backend="eager")
+
+
+def checkpointed(runner: Runner) -> None:
+    runner.model.neck = checkpoint_wrapper(runner.model.neck)
+    runner.model.roi_head.bbox_head = checkpoint_wrapper(runner.model.roi_head.bbox_head)
+
+
+def wrapped_twice(runner: Runner) -> None:
+    runner.model = Around(Around(runner.model))
+
+
+@pytest.mark.parametrize("wrap", [compiled_backbone, compiled_heads, checkpointed, wrapped_twice])
+def test_wrapped_parts_keep_the_paths_that_the_user_knows(tmp_path: Path, wrap: Any, expected: list[dict[str, float]]) -> None:
+    class Wrap(Hook):
+        priority = 0
+
+        def before_train(self, runner: Any) -> None:
+            wrap(runner)  # after mmengine initialised the parameters, which it does not do through wrappers
+
+    runner, watch = started(config_of(tmp_path, datasets(tmp_path), custom_hooks=hook(rendered=GIVEN)))
+    runner.register_hook(Wrap())
+    runner.train()
+    assert list(heads_of(unwrapped(runner.model)).book.weighted) == list(HEADS)
+    for actual, wanted in zip(watch.losses, expected, strict=True):
+        assert actual == pytest.approx(wanted, rel=1e-5, abs=1e-6)
+
+
+def test_with_an_exponential_moving_average(tmp_path: Path, expected: list[dict[str, float]]) -> None:
+    config = config_of(tmp_path, datasets(tmp_path), custom_hooks=[*hook(rendered=GIVEN), dict(type="EMAHook")])
+    config.default_hooks.checkpoint = dict(type="CheckpointHook", interval=1)
+    assert trained(config).losses == expected
+    saved = torch.load(tmp_path / "epoch_1.pth", weights_only=False)
+    assert any("rpn_head" in name for name in saved["ema_state_dict"])
+
+
+# --- over time ---
+
+COSINE = dict(schedule="cosine", points=[(0, 1.0), (4, 0.1)], by="iter")
+STEPS = dict(schedule="step", points=[(0, 1.0), (1, 0.5), (2, 0.25)], by="epoch")
+
+
+@pytest.mark.parametrize("loop", ["epochs", "iterations"])
+def test_a_schedule_is_exact_at_every_iteration(tmp_path: Path, loop: str) -> None:
+    hooks = hook(rendered={"rpn_head": COSINE, "roi_head": STEPS})
+    config = config_of(tmp_path, datasets(tmp_path, images=2), epochs=3, custom_hooks=hooks)
+    watch = trained(config if loop == "epochs" else by_iterations(config, 6))
+    cosine = [1.0, 0.8681980515339464, 0.55, 0.2318019484660536, 0.1, 0.1]
+    seen = [weights["rendered"] for weights in watch.weights]
+    assert [weights["rpn_head.loss_weight"] for weights in seen] == pytest.approx(cosine, rel=1e-12)
+    assert [weights["roi_head.loss_weight"] for weights in seen] == [1.0, 1.0, 0.5, 0.5, 0.25, 0.25]
+
+
+def test_a_scheduled_weight_is_that_weight_in_the_loss(tmp_path: Path) -> None:
+    """With the parameters held still, the RPN's loss on the one data set is its weight times the unweighted."""
+    logged = {}
+    for name, hooks in (("stock", []), ("hook", hook(rendered={"rpn_head": COSINE}))):
+        hooks = [dict(type="SeedEachIteration"), *hooks]
+        config = by_iterations(config_of(tmp_path / name, datasets(tmp_path, images=2)[1:], custom_hooks=hooks), 5)
+        config.optim_wrapper.optimizer.lr = 0.0
+        logged[name] = trained(config).losses
+    for iteration, weight in enumerate([1.0, 0.8681980515339464, 0.55, 0.2318019484660536, 0.1]):
+        stock, weighted = logged["stock"][iteration], logged["hook"][iteration]
+        assert weighted["loss_rpn_cls"] == pytest.approx(weight * stock["loss_rpn_cls"], rel=1e-5)
+        assert weighted["loss_cls"] == stock["loss_cls"]
+
+
+KILLED = """
+import json, os, signal, sys
+import torch
+torch.set_num_threads(1)
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+import exactness.test_hook
+
+class Tell(Hook):
+    priority = "VERY_LOW"
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        with open(sys.argv[2], "a") as file:
+            print(runner.iter, json.dumps({name: float(value) for name, value in outputs.items()}), file=file)
+        if runner.iter == int(sys.argv[3]):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+runner = Runner.from_cfg(Config.fromfile(sys.argv[1]))
+runner.register_hook(Tell())
+runner.train()
+"""
+
+
+def test_a_run_that_was_killed_goes_on_with_the_same_losses(tmp_path: Path) -> None:
+    """kill -9 in the second epoch, then resume=True: to the last bit what the whole run does, with a schedule in force."""
+    normalized = dict(normalize=True)
+    hooks = [dict(type="SeedEachIteration"), *hook(normalized, rendered={"rpn_head": dict(COSINE, schedule="linear")}, real=0.5)]
+    config = config_of(tmp_path / "run", datasets(tmp_path, images=2), epochs=3, custom_hooks=hooks)
+    config.default_hooks.checkpoint = dict(type="CheckpointHook", interval=1)
+
+    def run(name: str, kill_at: int, **changes: Any) -> tuple[int, list[str]]:
+        config.merge_from_dict(dict(work_dir=str(tmp_path / changes.pop("work_dir", name)), **changes))
+        config.dump(tmp_path / f"{name}.py")
+        paths = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
+        arguments = [str(tmp_path / f"{name}.py"), str(tmp_path / f"{name}.txt"), str(kill_at)]
+        process = subprocess.run(
+            [sys.executable, "-c", KILLED, *arguments], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths}
+        )
+        assert process.returncode in (0, -signal.SIGKILL), process.stderr
+        return process.returncode, (tmp_path / f"{name}.txt").read_text().splitlines()
+
+    assert run("killed", 2)[0] == -signal.SIGKILL
+    code, resumed = run("resumed", -1, work_dir="killed", resume=True)
+    assert code == 0
+    code, whole = run("whole", -1, resume=False)
+    assert code == 0 and len(whole) == 6
+    killed = (tmp_path / "killed.txt").read_text().splitlines()
+    assert killed == whole[:3]
+    assert resumed == whole[2:], "from the end of the first epoch on"
+
+
+# --- two processes ---
+
+
+def rank(number: int, folder: str) -> None:
+    """One of two processes that train with mmengine's Runner, first in the seed's way and then with the hook."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=number, world_size=2)
+    found = []
+    weights = {"rpn_head": COSINE, "roi_head": 0.2}
+    for name, hooks, steps, weighted in (
+        ("hook", hook(rendered=dict(GIVEN)), [], ()),
+        ("seed", [], [add_fields(**GIVEN)], HEADS),
+        ("scheduled", hook(rendered=weights), [], ()),
+        ("by_passes", hook(rendered={"roi_head": STEPS}), [], ()),
+    ):
+        folder_of = Path(folder) / f"{number}"
+        config = config_of(folder_of / name, datasets(folder_of, *steps), *weighted, epochs=2, custom_hooks=hooks)
+        config.train_dataloader.batch_size = 1 if name != "by_passes" else 2
+        if name == "by_passes":
+            by_iterations(config, 4)
+        runner, watch = started(config)
+        runner.model = MMDistributedDataParallel(runner.model)
+        runner.train()
+        found.append((watch.losses, watch.images, watch.weights))
+    torch.save(found, f"{folder}/{number}.pt")
+    dist.destroy_process_group()
+
+
+def test_two_processes_weigh_as_the_seeds_way_and_agree_on_the_weights(tmp_path: Path) -> None:
+    mp.spawn(rank, args=(str(tmp_path),), nprocs=2)
+    one, other = (torch.load(tmp_path / f"{number}.pt") for number in range(2))
+    for found in (one, other):
+        assert len(found[0][0]) == 8
+        assert found[0][0] == found[1][0], "the losses of the hook are those of the seed's way"
+        assert found[0][0] != found[2][0]
+    assert one[0][1] != other[0][1], "each has pictures of its own, of different data sets"
+    assert one[2][2] == other[2][2] and len({str(weights) for weights in one[2][2]}) == 5
+    # Eight pictures, two processes, two each: a pass over the data takes two iterations, though InfiniteSampler counts it all.
+    assert [weights["rendered"]["roi_head.loss_weight"] for weights in one[3][2]] == [1.0, 1.0, 0.5, 0.5]
+
+
+# --- what stops a run ---
+
+
+def refused(runner: Runner, watch: Watch) -> str:
+    with pytest.raises(WeightError) as error:
+        runner.train()
+    assert not watch.losses
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("weights", "more", "said"),
+    [
+        (dict(reel=1.0), {}, ["'reel' is no data set", "Nearest valid: 'real'", "'rendered'"]),
+        (dict(real={"rpn_haed": 1.0}, rendered={"roi_head.bbox_head.los_cls": 1.0}), {}, ["'rpn_head'", "loss_cls'"]),
+        (dict(real=1.0), dict(images=dict(rendred={})), ["images: 'rendred'", "Nearest valid: 'rendered'"]),
+        (dict(real=1.0), dict(images=dict(rendered={"99.png": 1.0})), ["'99.png'", "Nearest"]),
+        (dict(real=1.0), dict(datasets=["a", "b"]), ["'a'", "its metainfo calls it 'real'"]),
+        (dict(real=1.0), dict(datasets=["real"]), ["a list of 2 names"]),
+    ],
+)
+def test_a_name_that_does_not_exist_stops_the_run(tmp_path: Path, weights: Any, more: Any, said: list[str]) -> None:
+    text = refused(*started(config_of(tmp_path, datasets(tmp_path), custom_hooks=hook(more, **weights))))
+    assert all(words in text for words in said), text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (dict(weights=dict(real=-1)), "not negative"),
+        (dict(weights=dict(real=dict(rpn_head="1"))), "type str"),
+        (dict(weights=3), "it is a table"),
+        (dict(weigths=dict(real=1)), "Nearest valid: 'weights'"),
+        (dict(weights={}, datasets="real"), "a list of names"),
+        (dict(weights={}, datasets=3), "a list of names"),
+        (dict(weights={}, images=["a.csv"]), "it is a table"),
+        (dict(weights={}, normalize="yes"), "True or False"),
+    ],
+)
+def test_a_hook_that_cannot_be_meant_is_not_built(arguments: dict[str, Any], said: str) -> None:
+    with pytest.raises(WeightError, match=said):
+        HOOKS.build(dict(type="LossWeightHook", **arguments))
+
+
+def test_a_second_hook_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WeightError, match="configured twice"):
+        Runner.from_cfg(config_of(tmp_path, datasets(tmp_path), custom_hooks=[*hook(real=1.0), *hook(rendered=1.0)]))
+
+
+def test_a_picture_that_lost_its_data_set_stops_the_first_iteration(tmp_path: Path) -> None:
+    @TRANSFORMS.register_module(force=True)
+    class Forgets(BaseTransform):
+        def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+            return {name: value for name, value in results.items() if name != PROVENANCE}
+
+    forgetful = datasets(tmp_path)
+    for described in forgetful:
+        described["pipeline"].insert(-1, dict(type="Forgets"))
+    text = refused(*started(config_of(tmp_path, forgetful, custom_hooks=hook(real=0.5))))
+    assert ".png" in text and "'real', 'rendered'" in text and "PackDetInputs" in text
+
+
+def test_a_model_that_never_says_whose_images_its_heads_see_does_not_start(tmp_path: Path) -> None:
+    @MODELS.register_module(force=True)
+    class Distils(BaseModel):
+        """Computes a detector's loss in its forward, so that the detector's paths are not the model's."""
+
+        def __init__(self, student: Any, data_preprocessor: Any) -> None:
+            super().__init__(data_preprocessor)
+            self.student = MODELS.build(student)
+
+        def forward(self, inputs: Any, data_samples: Any = None, mode: str = "tensor") -> Any:
+            return self.student(inputs, data_samples, mode)
+
+    config = config_of(tmp_path, datasets(tmp_path), custom_hooks=hook(real=0.5))
+    preprocessor = config.model.pop("data_preprocessor")
+    config.model = dict(type="Distils", student=config.model, data_preprocessor=preprocessor)
+    assert "publishes_batch" in refused(*started(config))
+
+
+def test_a_data_loader_that_is_built_already(tmp_path: Path, expected: list[dict[str, float]]) -> None:
+    config = config_of(tmp_path, datasets(tmp_path), custom_hooks=hook(rendered=GIVEN))
+    loader = Runner.build_dataloader(config.train_dataloader, seed=0)
+    for _ in range(2):  # a second run on the same data sets finds them named
+        runner = Runner(
+            model=config.model,
+            work_dir=str(tmp_path),
+            train_dataloader=loader,
+            train_cfg=config.train_cfg,
+            optim_wrapper=config.optim_wrapper,
+            custom_hooks=hook(dict(images={"rendered": {"0.png": 0.5}}), rendered=GIVEN),
+            default_scope="mmdet",
+            log_level="ERROR",
+            randomness=dict(seed=0),
+        )
+        watch = Watch()
+        runner.register_hook(watch)
+        runner.train()
+        assert len(watch.losses) == 4
+        assert all(sample.get(ORIGINS)[0].origin.dataset for sample in watch.samples)

@@ -20,6 +20,7 @@ from torch import nn
 from headweights.problems import Length, Problem
 
 _HOOK = "LossWeightHook"
+_OURS = (_HOOK, "AddFieldToImgMetas", "LoadLossWeights", "WithWeightPerImage")
 
 
 class MissingDataset(BaseDataset):
@@ -60,16 +61,29 @@ class Parts:
 def parts_of(config: Config) -> Parts:
     """Builds what weights depend on; what cannot be built becomes a problem, and the rest is built all the same."""
     register_all_modules()
-    parts = Parts(_hook(config))
+    hooks = _hooks(config)
+    parts = Parts(hooks[0] if hooks else None)
+    if len(hooks) > 1:
+        parts.problems.append(Problem("bad input", f"{_HOOK} is configured twice; put all weights into one block.", True))
+    said = repr(config.to_dict())
+    if any(name in said for name in _OURS) and "headweights.mmdet" not in said:
+        parts.problems.append(
+            Problem(
+                "import",
+                "The config does not import headweights.mmdet, so mmdetection's tools cannot build what it asks for: "
+                "custom_imports = dict(imports=['headweights.mmdet'], allow_failed_imports=False).",
+                True,
+            )
+        )
     try:
         parts.model = MODELS.build(copy.deepcopy(config.model))
     except Exception as error:  # whatever a user's model raises
         parts.problems.append(Problem("model", f"model: it cannot be built: {_why(error, config.get('model'), MODELS)}", True))
     loader = config.get("train_dataloader")
-    if not loader or not loader.get("dataset"):
+    if not isinstance(loader, dict) or not isinstance(loader.get("dataset"), dict):
         parts.problems.append(Problem("data", "train_dataloader: the config has no training data.", True))
         return parts
-    described = copy.deepcopy(loader.dataset)
+    described = copy.deepcopy(loader["dataset"])
     parts.problems += list(_without_missing(described))
     try:
         parts.dataset = _built(described)
@@ -86,12 +100,15 @@ def parts_of(config: Config) -> Parts:
     return parts
 
 
-def _hook(config: Config) -> dict[str, Any] | None:
-    for hook in config.get("custom_hooks") or ():
+def _hooks(config: Config) -> list[dict[str, Any]]:
+    """The arguments of every ``LossWeightHook`` of a config."""
+    found = []
+    given = config.get("custom_hooks")
+    for hook in given if isinstance(given, (list, tuple)) else ():
         kind = hook.get("type") if isinstance(hook, dict) else None
         if (kind if isinstance(kind, str) else getattr(kind, "__name__", "")).split(".")[-1] == _HOOK:
-            return {name: value for name, value in hook.items() if name not in ("type", "priority")}
-    return None
+            found.append({name: value for name, value in hook.items() if name not in ("type", "priority")})
+    return found
 
 
 def _built(described: Any) -> Any:

@@ -53,18 +53,20 @@ def checked(path: Path) -> Checked:
     arguments = parts.hook or {}
     block, unreadable = read_block(arguments.get("weights", {}))
     result.problems += [Problem("bad input", line, True) for line in unreadable]
+    names = arguments.get("datasets")
     if parts.hook is not None:
         try:
             LossWeightHook(**{**arguments, "weights": {}})
         except (WeightError, TypeError) as error:
             result.problems.append(Problem("bad input", str(error), True))
+            names = None
     given = arguments.get("images")
     images: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
     found: list[Leaf] = []
     if parts.dataset is not None:
         found = leaves(parts.dataset, parts.sampler)
         try:
-            found = named(found, arguments.get("datasets"))
+            found = named(found, names)
         except WeightError as error:
             if parts.hook is not None:
                 result.problems.append(Problem("bad input", str(error), True))
@@ -83,7 +85,7 @@ def checked(path: Path) -> Checked:
         return result
     reasons = weigh_every_head(parts.model) if parts.hook is not None else {}
     normalize = arguments.get("normalize") is True
-    result.mix, stops = planned(parts.model, found, block, normalize, reasons)
+    result.mix, stops = planned(parts.model, found, block, normalize, reasons, arguments.get("objects") is not False)
     result.problems += stops
     result.problems += problems_of(result.mix, parts.length)
     return result

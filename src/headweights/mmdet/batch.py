@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from headweights.addresses import Address, most_specific
 from headweights.errors import WeightError
-from headweights.mmdet.model import ModelHeads, heads_of, reason_no_objects
+from headweights.mmdet.model import NO_OBJECTS, ModelHeads, heads_of, reason_no_objects
 from headweights.origins import OBJECT_ORIGINS, OBJECT_WEIGHTS, ORIGINS, Origin, Part
 from headweights.weights import checked_weight
 
@@ -50,7 +50,8 @@ class Picture:
         sample: The data sample.
 
     Raises:
-        WeightError: The metainfo holds a weight that no head of the model reads, or one that is no weight.
+        WeightError: The metainfo holds a weight that no head of the model reads, or one that is no weight; the picture does not
+            say which data set it is of where a hook weighs by data set.
     """
 
     def __init__(self, model: ModelHeads, sample: Any) -> None:
@@ -59,7 +60,10 @@ class Picture:
         fields = given_weights(model, sample)
         parts: Sequence[Part] = sample.get(ORIGINS) or (Part(Origin()),)
         self._shares = [part.share for part in parts]
-        self._of_datasets = [{**model.weights_of(part.origin.dataset), **fields} for part in parts]
+        try:
+            self._of_datasets = [{**model.weights_of(part.origin.dataset), **fields} for part in parts]
+        except WeightError as error:
+            raise WeightError(f"image {_named(sample)} {error}") from None
         self._own = [{model.book.at(target): weight for target, weight in part.origin.weights.items()} for part in parts]
         objects = sample.get("gt_instances")
         self._object_weights: Tensor | None = objects.get(OBJECT_WEIGHTS) if objects is not None else None
@@ -145,7 +149,8 @@ class Batch:
 
         They are what the objects' terms are multiplied by, *instead of* the picture's weight.
 
-        A head that cannot tell its objects apart weighs a mixed picture as a whole, by area.
+        A head that cannot tell its objects apart weighs a mixed picture as a whole, by area; so does one that has no objects, a
+        semantic head, whatever weights the objects have.
 
         Returns:
             A tensor of shape (objects of the image,) for each image, in the order of its ``gt_instances`` and on their device.
@@ -159,11 +164,12 @@ class Batch:
         reason = reason_no_objects(head)
         if reason is not None:
             weighed = [picture.name for picture in self.pictures if picture.weighs_objects]
-            if not weighed:
+            if not weighed or reason == NO_OBJECTS:
                 return None
             raise WeightError(
                 f"{path} ({type(head).__name__}) cannot give each object a weight of its own, as gt_instances.{OBJECT_WEIGHTS} "
-                f"of image {weighed[0]} asks: {reason}. Leave the objects' weights out, or this head stock."
+                f"of image {weighed[0]} asks: {reason}. Leave the objects' weights out: "
+                "objects=False, of LossWeightHook or LoadLossWeights."
             )
         scale = self.model.scale_of(path, loss)
         given = [picture.object_weights(path, loss) for picture in self.pictures]
@@ -306,6 +312,11 @@ def _publishing(method: Callable[..., Any], parameter: str, position: int) -> Ca
 
     publishing._publishes_batch = True  # type: ignore[attr-defined]
     return publishing
+
+
+def publishes(cls: type) -> bool:
+    """Whether a class publishes the batch around some loss method of its own or inherited."""
+    return any(hasattr(method, "_publishes_batch") for ancestor in cls.__mro__ for method in vars(ancestor).values())
 
 
 def _publish_from_every_subclass(base: Any) -> None:

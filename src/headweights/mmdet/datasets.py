@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
@@ -58,22 +59,33 @@ class Leaf:
 
     @property
     def known_as(self) -> str:
-        """What its user knows it by, whether it was named or not: ``metainfo['dataset_name']``, else its annotation file."""
-        known = _metainfo(self.dataset).get("dataset_name") or self.annotations
+        """What its user knows it by: its name; before it is named, ``metainfo['dataset_name']``, else its annotation file."""
+        known = self.name or _metainfo(self.dataset).get("dataset_name") or self.annotations
         return repr(known) if known else "(unnamed)"
 
     @property
     def objects(self) -> int | None:
         """How many objects it has that are not ignored; None where it does not list them."""
+        return self._counted[0]
+
+    @property
+    def weighs_objects(self) -> bool:
+        """Whether its annotations give some object a weight of its own."""
+        return self._counted[1]
+
+    @functools.cached_property
+    def _counted(self) -> tuple[int | None, bool]:
+        """Objects that are not ignored, and whether one of them has a weight: one look at every picture's annotations."""
         if self.images is None or not hasattr(self.dataset, "get_data_info"):
-            return None
-        total = 0
+            return None, False
+        total, weighed = 0, False
         for index in range(self.images):
             instances = self.dataset.get_data_info(index).get("instances")
             if instances is None:
-                return None
+                return None, False
             total += sum(not instance.get("ignore_flag") for instance in instances)
-        return total
+            weighed = weighed or any(instance.get("loss_weight", 1) != 1 for instance in instances)
+        return total, weighed
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -84,6 +96,24 @@ class Leaf:
                 fields.update(step.values if step.replace else {k: v for k, v in step.values.items() if k not in fields})
         return fields
 
+    @property
+    def leaves_weights_unread(self) -> bool:
+        """Whether its annotation file gives weights, to images or objects, that no step of its pipeline loads."""
+        given = getattr(self.dataset, "has_loss_weights", False)
+        return given and not any(isinstance(step, LoadLossWeights) for step in steps(getattr(self.dataset, "pipeline", None)))
+
+    @property
+    def too_early(self) -> list[AddFieldToImgMetas]:
+        """The steps that set metainfo fields and stand before the step that makes the metainfo, ``PackDetInputs`` or its kin."""
+        waiting: list[AddFieldToImgMetas] = []
+        early: list[AddFieldToImgMetas] = []
+        for step in steps((getattr(self.dataset, "pipeline", None), *self.outer)):
+            if isinstance(step, AddFieldToImgMetas):
+                waiting.append(step)
+            elif type(step).__name__.startswith("Pack"):
+                early, waiting = early + waiting, []
+        return early
+
     def own_weights(self, book: AddressBook) -> Callable[[str, str], float]:
         """The mean over its images of their own weights, by (head path, loss)."""
         table = self.own
@@ -91,6 +121,7 @@ class Leaf:
             return lambda head, loss: 1.0
         addresses = {book.at(target): target for target in table.targets}
 
+        @functools.cache
         def mean(head: str, loss: str) -> float:
             covering = [address for address in addresses if address.covers(head, loss)]
             covering.sort(key=lambda address: address.specificity, reverse=True)
@@ -159,14 +190,20 @@ def _of_wrapped(wrapper: Any, inner: Any, counts: NDArray[np.float64]) -> NDArra
     return np.full(size, counts.sum() / max(size, 1))
 
 
-def with_weights_loaded(leaf: Leaf, source: Any = None) -> Leaf:
+class LoadLossWeightsForHook(LoadLossWeights):
+    """The step that a hook puts into a pipeline. The hook of a later run on the same data sets takes it out."""
+
+
+def with_weights_loaded(leaf: Leaf, source: Any = None, objects: bool = True) -> Leaf:
     """Has a data set's pictures say which data set they are of and what they and their objects weigh, in place.
 
-    Its pipeline gets a :class:`LoadLossWeights` step after what loads its annotations; one that it has already is given the name.
+    Its pipeline gets a :class:`LoadLossWeightsForHook` step after what loads its annotations; a step of the user's that it has
+    already is given the name.
 
     Args:
         leaf: The data set, named. Its workers have not started.
         source: Where its images' own weights are, besides its annotations; see :mod:`headweights.images`.
+        objects: Whether its objects' own weights are loaded. Default: True.
 
     Raises:
         WeightError: The source is malformed or names images that the data set does not have; the pipeline loads weights already
@@ -175,7 +212,7 @@ def with_weights_loaded(leaf: Leaf, source: Any = None) -> Leaf:
     table = image_table(leaf.dataset, source, leaf.name)
     pipeline = getattr(leaf.dataset, "pipeline", None)
     for step in steps(pipeline):
-        if isinstance(step, LoadLossWeights):
+        if isinstance(step, LoadLossWeights) and not isinstance(step, LoadLossWeightsForHook):
             if source is not None or step.dataset not in (None, leaf.name):
                 raise WeightError(
                     f"LossWeightHook: data set {leaf.name!r} has a step {step} in its pipeline, which loads its weights already; "
@@ -190,7 +227,8 @@ def with_weights_loaded(leaf: Leaf, source: Any = None) -> Leaf:
             "images or annotations, where its pictures could be told what they weigh."
         )
     transforms, number = after
-    transforms.insert(number + 1, LoadLossWeights(dataset=leaf.name, images=table if source is not None else None))
+    of_last_run = slice(number + 1, number + 1 + isinstance((transforms[number + 1 :] or [None])[0], LoadLossWeightsForHook))
+    transforms[of_last_run] = [LoadLossWeightsForHook(leaf.name, table if source is not None else None, objects)]
     return replace(leaf, own=table)
 
 
@@ -199,7 +237,7 @@ def _loading(transforms: Any) -> tuple[list[Any], int] | None:
     found: dict[str, tuple[list[Any], int]] = {}
     for number, step in enumerate(transforms or ()):
         kind = type(step).__name__
-        if kind.startswith("Load"):
+        if kind.startswith("Load") and not isinstance(step, LoadLossWeightsForHook):
             found["annotations" if kind.endswith("Annotations") else "anything"] = transforms, number
         inner = _loading(getattr(step, "transforms", None))
         if inner is not None:
@@ -223,7 +261,7 @@ def named(found: Sequence[Leaf], names: Sequence[str] | None = None) -> list[Lea
         WeightError: Two data sets have one name, one has none, or the names given do not fit.
     """
     listed = "; ".join(f"{number}. {_described(leaf)}" for number, leaf in enumerate(found, 1))
-    if names is not None and (isinstance(names, str) or len(names) != len(found) or not all(isinstance(n, str) for n in names)):
+    if names is not None and len(names) != len(found):
         raise WeightError(
             f"LossWeightHook: datasets is {names!r}; it is a list of {len(found)} names, one for each data set: {listed}."
         )

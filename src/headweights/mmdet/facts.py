@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from headweights.block import Block, as_given
+from headweights.block import Block
 from headweights.mix import Mix
 from headweights.mmdet.datasets import Leaf
 from headweights.mmdet.model import heads_of
@@ -53,7 +53,7 @@ def write_facts(folder: Path, model: nn.Module, mix: Mix, leaves: Sequence[Leaf]
             for path, losses in heads.book.weighted.items()
         ],
         "table": records(mix),
-        "weights": as_given(block),
+        "weights": {name: {target: weight.as_given() for target, weight in given.items()} for name, given in block.items()},
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / FILE).write_text(json.dumps(facts, indent=1, default=str))

@@ -46,6 +46,8 @@ class WeightedHead(nn.Module):
         return NOT_KNOWN
 
 
+# Semantic heads: objects' weights do not concern them, and they weigh the picture.
+NO_OBJECTS = "it learns a map of the whole picture and no objects"
 # Why most heads that cannot tell objects apart cannot: those of other code.
 NOT_KNOWN = "how it matches its predictions to objects is not known"
 
@@ -60,7 +62,8 @@ class InForce:
     """What the data sets of a run weigh at this moment; a :class:`LossWeightHook` sets it before every iteration.
 
     Args:
-        datasets: The weights of each data set, by its name. One that is not named weighs 1.
+        datasets: The weights of each data set of the mix, by its name; an address that it has none for weighs 1. Empty where
+            there is no hook, and so no mix.
         scales: A factor on all weights of a loss of a head, by (head path, loss); 1 where none is given.
     """
 
@@ -118,8 +121,19 @@ class ModelHeads:
         return self._paths[head]
 
     def weights_of(self, dataset: str | None) -> Mapping[Address, float]:
-        """What a data set weighs now; nothing where there is no hook, or it says nothing of the data set."""
-        return {} if dataset is None else self.in_force.datasets.get(dataset, {})
+        """What a data set weighs now; nothing where there is no hook.
+
+        Raises:
+            WeightError: There is a hook, and the data set is none of its mix.
+        """
+        known = self.in_force.datasets
+        if known and dataset not in known:
+            said = "says of no data set that it is from it" if dataset is None else f"is of data set {dataset!r}"
+            raise WeightError(
+                f"{said}, and the LossWeightHook weighs by data set ({', '.join(map(repr, known))}). A step of its pipeline that "
+                "makes a new table of results, or packs them other than PackDetInputs does, lost it."
+            )
+        return known.get(dataset, {}) if dataset is not None else {}
 
     def scale_of(self, path: str, loss: str) -> float:
         """The factor on all weights of a loss of the head at a path."""
@@ -133,6 +147,13 @@ class ModelHeads:
     def class_of(self, path: str) -> str:
         """The name of the class of the weighted head at a path."""
         return type(self._at(path)).__name__
+
+    def without_objects(self) -> Iterator[tuple[str, str]]:
+        """The paths of the weighted heads that have objects and cannot tell them apart, and why not."""
+        for path in self.book.weighted:
+            reason = reason_no_objects(self._at(path))
+            if reason not in (None, NO_OBJECTS) and path not in self.weighed_by_roi_head:
+                yield path, str(reason)
 
     def _at(self, path: str) -> nn.Module:
         return next(head for head, known in self._paths.items() if known == path)

@@ -6,16 +6,15 @@ from collections.abc import Mapping, Sequence
 
 from torch import nn
 
-from headweights.addresses import Address
 from headweights.block import Block
 from headweights.errors import WeightError
 from headweights.mix import DataSet, Mix, resolve
+from headweights.mmdet.check import checked_fields
 from headweights.mmdet.datasets import Leaf
 from headweights.mmdet.heads import make_weighted, mechanism_of
 from headweights.mmdet.model import heads_of, modules_by_path
 from headweights.problems import Problem
 from headweights.schedules import Constant
-from headweights.weights import checked_weight
 
 
 def weigh_every_head(model: nn.Module) -> dict[str, str]:
@@ -38,7 +37,12 @@ def weigh_every_head(model: nn.Module) -> dict[str, str]:
 
 
 def planned(
-    model: nn.Module, leaves: Sequence[Leaf], block: Block, normalize: bool = False, reasons: Mapping[str, str] | None = None
+    model: nn.Module,
+    leaves: Sequence[Leaf],
+    block: Block,
+    normalize: bool = False,
+    reasons: Mapping[str, str] | None = None,
+    objects: bool = True,
 ) -> tuple[Mix, list[Problem]]:
     """The mix of a training, of all that can be meant; and everything that cannot, each of which stops the training.
 
@@ -48,25 +52,30 @@ def planned(
         block: What the hook's block says.
         normalize: See :class:`headweights.mix.Mix`.
         reasons: Why heads could not be made weighted, by path; see :func:`weigh_every_head`.
+        objects: Whether objects' own weights hold.
     """
     said: list[str] = []
-    whys = list((reasons or {}).values())
     heads = heads_of(model)
     datasets = []
     for leaf in leaves:
-        fields: dict[Address, float] = {}
-        for name, value in leaf.fields.items():
-            try:
-                address = heads.find(name)
-                if address is not None:
-                    fields[address] = checked_weight(value, f"field {name!r}")
-            except WeightError as error:
-                said.append(f"AddFieldToImgMetas of data set {leaf.name!r}: {error}")
+        fields, wrong = checked_fields(heads, leaf)
+        said += wrong
         own = leaf.own_weights(heads.book)
         datasets.append(DataSet(leaf.name, leaf.images, leaf.drawn, leaf.objects, leaf.classes, leaf.annotations, fields, own))
     for dataset, given in block.items():
         everywhere = given.get("", Constant(1.0))
         if everywhere != Constant(1.0):
-            said += [f"weights: data set {dataset!r} weighs {everywhere} in every head, but {why}" for why in whys]
+            said += [
+                f"weights: data set {dataset!r} weighs {everywhere} in every head, but {path} cannot be weighted: {why} Name the "
+                "heads that are meant."
+                for path, why in (reasons or {}).items()
+            ]
+    weighed = [leaf.name for leaf in leaves if objects and leaf.weighs_objects]
+    if weighed:
+        said += [
+            f"objects: data set {weighed[0]!r} gives its objects weights of their own, and {path} ({heads.class_of(path)}) "
+            f"cannot tell them apart: {reason}. Leave the objects' weights out: objects=False."
+            for path, reason in heads.without_objects()
+        ]
     resolved, unknown = resolve([dataset.name for dataset in datasets], heads.book, block)
     return Mix(datasets, heads.book, resolved, normalize), [Problem("bad input", line, True) for line in said + unknown]

@@ -29,7 +29,7 @@ from headweights.mmdet.matching import (
     query_rows,
     sampled_rows,
 )
-from headweights.mmdet.model import NOT_KNOWN
+from headweights.mmdet.model import NO_OBJECTS, NOT_KNOWN
 
 # Gates a prediction (a tensor, or lists and dicts of them) by one weight an image; the other arguments of the loss method tell
 # some of them which image a row belongs to.
@@ -147,7 +147,6 @@ _DETR = Seam(
 
 # Why some heads cannot give each object a weight of its own.
 _HEATMAPS = "its heatmaps are of all objects of a class together"
-_SEMANTIC = "it learns a map of the whole picture and no objects"
 _BAGS = "an object is a bag of anchors there, and bags overlap"
 _LOCATIONS = "its map of locations is of all objects together"
 _DENSE = "it trains several dense queries on an object and drops those that overlap"
@@ -277,8 +276,8 @@ SEAMS: dict[str, tuple[Seam, ...]] = {
         ),
     ),
     # Semantic maps.
-    "BaseSemanticHead": (Seam("loss", predictions=(), predicts_inside=True, objects=_SEMANTIC),),
-    "FusedSemanticHead": (Seam("loss", predictions=("mask_preds",), objects=_SEMANTIC),),
+    "BaseSemanticHead": (Seam("loss", predictions=(), predicts_inside=True, objects=NO_OBJECTS),),
+    "FusedSemanticHead": (Seam("loss", predictions=("mask_preds",), objects=NO_OBJECTS),),
     "GlobalContextHead": (Seam("loss", predictions=("pred",), objects="it classifies the whole picture"),),
     # Heads of RoIs.
     "BBoxHead": (
