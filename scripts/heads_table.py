@@ -66,8 +66,10 @@ no object and weighs what the image weighs. Where several objects train one pred
 RTMDet-Ins) each of them weighs its own part. The log follows as for images: where weights ride on targets it includes them.
 
 `tests/exactness/test_objects.py` holds these heads against an oracle: with a different weight for each object every element
-of the head's predictions gets its stock gradient times the weight of one object or of none, and an object of weight 0 may as
-well be of another class, or elsewhere, without a trace.
+of the head's predictions gets its stock gradient times the weight of one object or of none. Which object, is checked by
+changing one of weight 0: another class leaves no trace (not tried where the class has a say in the matching), and a box that
+moves a little, or another mask, shows at most half as much as with weight 1, because it may move a normaliser. Not checked
+so: the masks of BoxInst, the RPN of DetectoRS, Soft Teacher.
 
 A head that says *no* is an error as soon as objects have weights of their own; it weighs a mixed picture as a whole, by area.
 Why:
