@@ -176,7 +176,8 @@ def test_a_file_that_is_not_utf8(tmp_path: Path) -> None:
         (lambda info: "much", "'much' of type str"),
         (lambda info: -1, "not negative"),
     ],
-    ids=str,
+    # Not by the address of a function: all workers of a test run name a test alike.
+    ids=lambda value: "function" if callable(value) else str(value),
 )
 def test_bad_sources(source: Any, said: str) -> None:
     with pytest.raises(WeightError, match=said):
