@@ -224,7 +224,7 @@ def test_a_picture_that_loses_its_weighted_objects_has_no_weights_left() -> None
     assert "loss_weights" not in TRANSFORMS.build(PACK)(results)["data_samples"].gt_instances
 
 
-@pytest.mark.parametrize("lose", [list, lambda labels: torch.from_numpy(np.asarray(labels)), np.unique, np.array], ids=str)
+@pytest.mark.parametrize("lose", [list, lambda labels: torch.from_numpy(np.asarray(labels)), np.unique, np.array])
 def test_labels_that_lost_their_trace_are_an_error(lose: Any) -> None:
     results = Compose([*LOAD, LOSS_WEIGHTS])(scene())
     lost = lose(results[LABELS])

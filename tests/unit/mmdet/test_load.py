@@ -102,7 +102,7 @@ def test_a_table_needs_the_images_number() -> None:
         Compose([LOAD, step])(results)
 
 
-@pytest.mark.parametrize("images", [None, {"0.png": 0.5, "a/*": 2}, by_size], ids=str)
+@pytest.mark.parametrize("images", [None, {"0.png": 0.5, "a/*": 2}, by_size])
 def test_it_pickles_and_copies(images: Any) -> None:
     step = LoadLossWeights("real", images)
     for other in (pickle.loads(pickle.dumps(step)), copy.deepcopy(step)):
