@@ -22,7 +22,7 @@ import headweights.mmdet  # noqa: F401  (registers the weighted heads)
 from headweights.mmdet import make_weighted
 from headweights.mmdet.dense import AnchorTargetsWeighted
 from headweights.mmdet.gated import GatedPredictions
-from headweights.mmdet.model import ModelHeads
+from headweights.mmdet.model import ModelHeads, reason_no_objects
 from headweights.mmdet.query import QueryTargetsWeighted
 from headweights.mmdet.roi import RoITargetsWeighted
 
@@ -46,6 +46,7 @@ Every head below is registered as `<Head>{SUFFIX}`.
   weighted loss.
 - *gradient gate*: the weight multiplies the gradient that comes back through the head's predictions; the log shows the loss of
   the stock head, and training is weighted all the same.
+- *objects*: whether each object can have a weight of its own, `gt_instances.loss_weights`; see [below](#objects).
 - *Addressable losses* can have a weight of their own, `<head path>.<loss>.loss_weight`. A loss that shares its predictions with
   another cannot; asking for it is an error.
 - *Verified with*: the configuration of mmdetection whose model, narrowed, is held against the pixel-gradient oracle in
@@ -55,6 +56,25 @@ Mechanism, log and losses are those of the head in that configuration. A loss th
 EQL v2, or one of your own) makes a head of weighted targets use the gate for that loss.
 """
 
+OBJECTS = """\
+## Objects
+
+A head that says *yes* multiplies the terms of each prior, RoI or query that it matches to an object by the object's weight,
+and all others by the weight of their image. It listens to its own assigner or sampler while it computes its loss, so what is
+matched, and the normaliser, stay as they are; what is ignored or never sampled has no term. In panoptic segmentation stuff is
+no object and weighs what the image weighs. Where several objects train one prediction (a box of YOLOF, the mask features of
+RTMDet-Ins) each of them weighs its own part. The log follows as for images: where weights ride on targets it includes them.
+
+`tests/exactness/test_objects.py` holds these heads against an oracle: with a different weight for each object every element
+of the head's predictions gets its stock gradient times the weight of one object or of none. Which object, is checked by
+changing one of weight 0: another class leaves no trace (not tried where the class has a say in the matching), and a box that
+moves a little, or another mask, shows at most half as much as with weight 1, because it may move a normaliser. Not checked
+so: the masks of BoxInst, the RPN of DetectoRS, Soft Teacher.
+
+A head that says *no* is an error as soon as objects have weights of their own; it weighs a mixed picture as a whole, by area.
+Why:
+"""
+
 
 @dataclass
 class Row:
@@ -62,6 +82,7 @@ class Row:
 
     mechanism: str
     logged: str
+    reason_no_objects: str | None
     losses: tuple[str, ...]
     configs: list[str] = field(default_factory=list)
 
@@ -82,11 +103,22 @@ def rows() -> dict[str, Row]:
             losses = heads.book.weighted[path]
             if by_roi_head:
                 name += " in PISARoIHead"
-            row = found.setdefault(name, Row(mechanism, "yes" if heads.logs_weighted(path) else "no", tuple(losses)))
+            logged = "yes" if heads.logs_weighted(path) else "no"
+            row = found.setdefault(name, Row(mechanism, logged, reason_no_objects(head), tuple(losses)))
             row.losses = max(row.losses, tuple(losses), key=len)  # a stage of a cascade may have fewer
             if arch.config not in row.configs:
                 row.configs.append(arch.config)
     return found
+
+
+def without_objects(found: dict[str, Row]) -> dict[str, list[str]]:
+    """The heads that cannot tell objects apart, by the reason."""
+    reasons: dict[str, list[str]] = {}
+    for name in sorted(found):
+        reason = found[name].reason_no_objects
+        if reason is not None:
+            reasons.setdefault(reason, []).append(f"`{name}`")
+    return reasons
 
 
 def mechanism_of(weighted_class: type) -> str:
@@ -97,18 +129,21 @@ def mechanism_of(weighted_class: type) -> str:
 def page() -> str:
     found = rows()
     registered = sorted(name.removesuffix(SUFFIX) for name in MODELS.module_dict if name.endswith(SUFFIX))
-    lines = [PREFACE, "| head | mechanism | log includes weights | addressable losses | verified with |", "|---|---|---|---|---|"]
+    titles = ("head", "mechanism", "log includes weights", "objects", "addressable losses", "verified with")
+    lines = [PREFACE, f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
     for name in sorted(found):
         row = found[name]
         more = f" and {len(row.configs) - 1} more" if len(row.configs) > 1 else ""
         losses = ", ".join(f"`{loss}`" for loss in row.losses) or "the head as a whole"
-        lines.append(f"| `{name}` | {row.mechanism} | {row.logged} | {losses} | `{row.configs[0]}`{more} |")
+        objects = "yes" if row.reason_no_objects is None else "no"
+        lines.append(f"| `{name}` | {row.mechanism} | {row.logged} | {objects} | {losses} | `{row.configs[0]}`{more} |")
     bases = [name for name in registered if name not in found]
     lines += [
         "",
         f"{len(ZOO)} configurations were run. Weighted too, but of no model in the zoo (mostly base classes of the above): ",
     ]
     lines[-1] += ", ".join(f"`{name}`" for name in bases) + "."
+    lines += ["", OBJECTS, *(f"- {why}: {', '.join(names)}" for why, names in sorted(without_objects(found).items()))]
     if NOT_RUN:
         lines += ["", "Not run here:", "", *(f"- {name}: {reason}" for name, reason in NOT_RUN.items())]
     return "\n".join(lines) + "\n"

@@ -5,6 +5,7 @@ try:
 
     from headweights.check.command import check
     from headweights.demo.command import demo
+    from headweights.report.command import report
 except ModuleNotFoundError as error:
     raise SystemExit(f'headweights: the command line needs {error.name}: pip install "headweights[mmdet]"') from None
 
@@ -12,6 +13,7 @@ app = typer.Typer(
     help="Loss weights for every image, data set and object, in every head of an object detector.", no_args_is_help=True
 )
 app.command()(demo)
+app.command()(report)
 app.command()(check)
 
 

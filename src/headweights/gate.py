@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -20,6 +21,37 @@ class _Gate(torch.autograd.Function):
         (gradient,) = gradients
         # The product is taken in the weights' precision: under AMP the gradient may be bfloat16, where 0.3 is 0.3008.
         return (gradient * weights).to(gradient.dtype), None
+
+
+class _LateGate(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, predictions: Tensor, weights: Callable[[], Tensor]) -> Tensor:
+        ctx.weights = weights
+        return predictions.view_as(predictions)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (gradient,) = gradients
+        weighted = (gradient * ctx.weights()).to(gradient.dtype)
+        if 0 in gradient.stride():
+            return weighted, None
+        # In the gradient's own memory layout, gaps and all, or sums that follow would run in another order and round otherwise.
+        return torch.empty_strided(gradient.shape, gradient.stride(), dtype=gradient.dtype, device=gradient.device).copy_(
+            weighted
+        ), None
+
+
+def gate_gradient_later(predictions: Tensor, weights: Callable[[], Tensor]) -> Tensor:
+    """As :func:`gate_gradient`, with weights that are asked for on the way back.
+
+    A loss that first receives the predictions and then decides what each of them is matched to has decided by then.
+
+    Args:
+        predictions: Any shape; floating point.
+        weights: Gives the weights, of a shape that `predictions` can be multiplied by. Called once a backward pass.
+    """
+    gated: Tensor = _LateGate.apply(predictions, weights)  # type: ignore[no-untyped-call]
+    return gated
 
 
 def gate_gradient(predictions: Tensor, weights: Tensor, dim: int = 0) -> Tensor:

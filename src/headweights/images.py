@@ -57,6 +57,11 @@ class ImageTable:
         self._rows = rows
         self._index = index
 
+    @classmethod
+    def without_weights(cls, images: int) -> ImageTable:
+        """The table of so many images of which nothing is given."""
+        return cls((), np.zeros((1, 0)), np.zeros(images, dtype=np.uint8))
+
     def __len__(self) -> int:
         return len(self._index)
 
@@ -90,16 +95,12 @@ class ImageTable:
             targets: From the most specific to the least, e.g. ``('rpn_head.loss_cls', 'rpn_head', '')``.
         """
         counts = np.bincount(self._index, minlength=len(self._rows))
-        weights = np.full(len(self._rows), _NOT_GIVEN)
+        weights: NDArray[Any] = np.full(len(self._rows), _NOT_GIVEN)
         for target in targets:
             if target in self.targets:
                 weights = np.where(np.isnan(weights), self._rows[:, self.targets.index(target)], weights)
         weights = np.where(np.isnan(weights), 1.0, weights)
         return float(weights @ counts / counts.sum()) if len(self) else 1.0
-
-    def taken(self, order: NDArray[Any]) -> ImageTable:
-        """The table of some of its images, in an order."""
-        return ImageTable(self.targets, self._rows, self._index[order])
 
 
 class TableBuilder:
@@ -120,7 +121,7 @@ class TableBuilder:
 
     def table(self) -> ImageTable:
         """What was collected."""
-        columns = [np.frombuffer(column, dtype=np.float64) for column in self._columns.values()]
+        columns: list[NDArray[Any]] = [np.frombuffer(column, dtype=np.float64) for column in self._columns.values()]
         codes: NDArray[Any] = np.zeros(self._count, dtype=np.int64)
         for column in columns:
             # As integers: one NaN is like the other.
@@ -195,18 +196,18 @@ def resolve(source: Any, images: Collection[ImageInfo], dataset: str) -> ImageTa
         else:
             hits[entry] += 1
             builder.add({**image.weights, **weights.entries.weights(entry)})
-    _refuse_unknown(names, hits, weights, images, dataset)
+    _refuse_unknown(names, hits, weights, images)
     return builder.table()
 
 
-def _refuse_unknown(names: Sequence[str], hits: NDArray[Any], weights: Any, images: Collection[ImageInfo], dataset: str) -> None:
+def _refuse_unknown(names: Sequence[str], hits: NDArray[Any], weights: Any, images: Collection[ImageInfo]) -> None:
     """Raises the error of the entries that name no image, or more than one."""
     # A glob to which other entries leave nothing is no error: it does name images.
     missed = [int(entry) for entry in np.flatnonzero(hits == 0) if not weights.names_some(int(entry), images)]
     if missed:
         name = names[missed[0]]
         near = difflib.get_close_matches(name, _names_like(name, images, weights.by), n=1)
-        said = f"data set {dataset!r}: {weights.where} names {name!r}, and none of its {len(images)} images is called that."
+        said = f"{weights.where} names {name!r}, and none of the {len(images)} images is called that."
         if len(missed) > 1:
             said += f" So do {len(missed) - 1} more of its {len(names)} entries."
         raise WeightError(said + (f" Nearest: {near[0]!r}." if near else ""))
@@ -215,7 +216,7 @@ def _refuse_unknown(names: Sequence[str], hits: NDArray[Any], weights: Any, imag
         name = names[several[0]]
         meant = list(islice((image.path for image in images if weights.find(image) == several[0]), 2))
         raise WeightError(
-            f"data set {dataset!r}: {weights.where} names {name!r}, which {int(hits[several[0]])} images are called: "
+            f"{weights.where} names {name!r}, which {int(hits[several[0]])} images are called: "
             f"{' and '.join(map(repr, meant))}, for two. Write more of the path."
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,22 @@ from support.detectors import FASTER_RCNN, model_config, weighted_config
 CLASSES = ("thing",)
 
 
-def write_dataset(folder: Path, name: str, images: int = 4, size: int = 96, seed: int = 0) -> dict[str, Any]:
-    """Writes pictures and `<name>.json`; returns the config of a CocoDataset of it, without pipeline."""
+def write_dataset(
+    folder: Path,
+    name: str,
+    images: int = 4,
+    size: int = 96,
+    seed: int = 0,
+    classes: Sequence[str] = CLASSES,
+    first_class: int = 0,
+    image_weights: Mapping[int, Any] | None = None,
+    object_weights: Mapping[int, Any] | None = None,
+) -> dict[str, Any]:
+    """Writes pictures and `<name>.json`; returns the config of a CocoDataset of it, without pipeline.
+
+    Objects are of one class after the other, from `first_class` on. The weights are those of images by id, of objects by
+    annotation id; they become ``loss_weight``.
+    """
     rng = np.random.default_rng(seed)
     (folder / name).mkdir(parents=True, exist_ok=True)
     annotations: list[dict[str, Any]] = []
@@ -28,22 +43,32 @@ def write_dataset(folder: Path, name: str, images: int = 4, size: int = 96, seed
             cv2.rectangle(picture, (x, y), (x + w, y + h), (200, 220, 180), -1)
             annotations.append(
                 dict(
-                    id=len(annotations), image_id=image, category_id=0, bbox=[x, y, w, h], area=w * h, iscrowd=0, segmentation=[]
+                    id=len(annotations),
+                    image_id=image,
+                    category_id=(first_class + len(annotations)) % len(classes),
+                    bbox=[x, y, w, h],
+                    area=w * h,
+                    iscrowd=0,
+                    segmentation=[[x, y, x + w, y, x + w, y + h, x, y + h]],
                 )
             )
         cv2.imwrite(str(folder / name / f"{image}.png"), picture)
     described = dict(
         images=[dict(id=image, file_name=f"{image}.png", height=size, width=size) for image in range(images)],
         annotations=annotations,
-        categories=[dict(id=0, name=CLASSES[0])],
+        categories=[dict(id=number, name=name) for number, name in enumerate(classes)],
     )
+    for entries, weights in ((described["images"], image_weights), (annotations, object_weights)):
+        for entry in entries:
+            if entry["id"] in (weights or {}):
+                entry["loss_weight"] = weights[entry["id"]]  # type: ignore[index]
     (folder / f"{name}.json").write_text(json.dumps(described))
     return dict(
         type="CocoDataset",
         data_root=str(folder),
         ann_file=f"{name}.json",
         data_prefix=dict(img=name),
-        metainfo=dict(classes=CLASSES, dataset_name=name),
+        metainfo=dict(classes=tuple(classes), dataset_name=name),
     )
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from headweights import gate_gradient
+from headweights.gate import gate_gradient_later
 
 
 @pytest.mark.parametrize(("shape", "dim"), [((3, 4, 2, 2), 0), ((6, 3, 5), 1), ((2, 3), -1), ((3,), 0)])
@@ -51,3 +52,27 @@ def test_a_prediction_that_is_modified_in_place_behind_the_gate_is_an_error_and_
     gated = gate_gradient(torch.ones(2, 3, requires_grad=True) * 1, torch.tensor([0.3, 5.0]))
     with pytest.raises(RuntimeError, match="inplace"):
         gated.mul_(2)
+
+
+def test_weights_that_are_known_by_the_way_back() -> None:
+    known: list[torch.Tensor] = []
+    plain = torch.randn(3, 2, requires_grad=True)
+    gated = gate_gradient_later(plain, lambda: known[0])
+    assert torch.equal(gated, plain)
+    loss = gated.pow(2).sum()
+    known.append(torch.tensor([[0.0], [0.3], [5.0]]))
+    loss.backward()
+    torch.testing.assert_close(plain.grad, 2 * plain.detach() * known[0])
+
+
+@pytest.mark.parametrize("stride", [(2, 1), (1, 3), (4, 1), (0, 0)])
+def test_the_gradient_keeps_its_memory_layout(stride: tuple[int, int]) -> None:
+    """Sums that follow run in the same order, to the last bit."""
+    plain = torch.randn(3, 2, requires_grad=True)
+    strides: list[tuple[int, ...]] = []
+    plain.register_hook(lambda gradient: strides.append(gradient.stride()))
+    given = torch.ones(12).as_strided((3, 2), stride)
+    torch.autograd.backward(gate_gradient_later(plain, lambda: torch.ones(3, 1)), given)
+    assert plain.grad is not None
+    assert torch.equal(plain.grad, torch.ones(3, 2))
+    assert strides == [stride] or 0 in stride

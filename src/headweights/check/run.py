@@ -85,7 +85,7 @@ def checked(path: Path) -> Checked:
         return result
     reasons = weigh_every_head(parts.model) if parts.hook is not None else {}
     normalize = arguments.get("normalize") is True
-    result.mix, stops = planned(parts.model, found, block, normalize, reasons)
+    result.mix, stops = planned(parts.model, found, block, normalize, reasons, arguments.get("objects") is not False)
     result.problems += stops
     result.problems += problems_of(result.mix, parts.length)
     return result

@@ -16,12 +16,12 @@ except ImportError as error:
 
 from headweights.mmdet.annotations import keep_loss_weights
 from headweights.mmdet.batch import current_batch, publish_batch, publish_everywhere, publishes_batch
-from headweights.mmdet.carry import PROVENANCE, Provenance, pack_everywhere
+from headweights.mmdet.carry import PROVENANCE, Provenance, carry_everywhere
 from headweights.mmdet.check import CheckWeightsHook, check_every_runner
 from headweights.mmdet.heads import make_weighted, with_weight_per_image
 from headweights.mmdet.hook import LossWeightHook, prepare_every_runner
 from headweights.mmdet.load import LoadLossWeights, image_table
-from headweights.mmdet.mixing import mix_everywhere, mix_provenance
+from headweights.mmdet.mixing import mix_everywhere, record_mix
 from headweights.mmdet.model import WeightedHead
 from headweights.mmdet.pisa import gate_pisa
 from headweights.mmdet.transforms import AddFieldToImgMetas
@@ -31,7 +31,7 @@ gate_pisa()
 check_every_runner()
 prepare_every_runner()
 keep_loss_weights()
-pack_everywhere()
+carry_everywhere()
 mix_everywhere()
 
 __all__ = [
@@ -45,8 +45,8 @@ __all__ = [
     "current_batch",
     "image_table",
     "make_weighted",
-    "mix_provenance",
     "publish_batch",
     "publishes_batch",
+    "record_mix",
     "with_weight_per_image",
 ]

@@ -2,6 +2,7 @@
 
 ``images[].loss_weight`` becomes ``data_info['loss_weight']``, a table from targets to numbers, and ``annotations[].loss_weight``
 becomes ``data_info['instances'][k]['loss_weight']``. A data set of another format has just these entries.
+A data set that was parsed says with its attribute ``has_loss_weights`` whether its file gives any.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from mmdet.datasets import CocoDataset
+from mmdet.datasets import BaseVideoDataset, CocoDataset
 
 from headweights.addresses import LOSS_WEIGHT
 from headweights.errors import WeightError
@@ -23,8 +24,9 @@ OBJECTS_WEIGHTED = "objects_have_loss_weights"
 
 
 def keep_loss_weights() -> None:
-    """Makes ``CocoDataset`` and its subclasses keep loss weights when they parse a file; called once, on import."""
+    """Makes ``CocoDataset``, ``BaseVideoDataset`` and their subclasses keep loss weights of a file; called once, on import."""
     wrap_everywhere(CocoDataset, "parse_data_info", _keeping_loss_weights)
+    wrap_everywhere(BaseVideoDataset, "parse_data_info", _keeping_loss_weights)
 
 
 def _keeping_loss_weights(parse: Callable[[Any, Any], Any], dataset: Any, raw: Any) -> Any:
@@ -32,9 +34,13 @@ def _keeping_loss_weights(parse: Callable[[Any, Any], Any], dataset: Any, raw: A
     image, annotations = raw["raw_img_info"], raw["raw_ann_info"]
     if not isinstance(parsed, dict):
         return parsed
+    weighted = LOSS_WEIGHT in image or any(LOSS_WEIGHT in annotation for annotation in annotations)
+    dataset.has_loss_weights = weighted or getattr(dataset, "has_loss_weights", False)
     where = f"{dataset.ann_file}: image {image.get('id', image.get('img_id'))!r} ({image.get('file_name')})"
     if LOSS_WEIGHT in image:
         parsed[LOSS_WEIGHT] = checked_weights(image[LOSS_WEIGHT], where=f"{where}: {LOSS_WEIGHT}")
+    elif isinstance(dataset, BaseVideoDataset):
+        parsed[LOSS_WEIGHT] = {}  # the frames of a video become lists by key, so all of them have the same keys
     if any(LOSS_WEIGHT in annotation for annotation in annotations) and OBJECTS_WEIGHTED not in parsed:
         weights = [
             checked_weight(annotation.get(LOSS_WEIGHT, 1), where=f"{where}: {LOSS_WEIGHT} of annotation {annotation.get('id')!r}")
@@ -48,7 +54,8 @@ def _keeping_loss_weights(parse: Callable[[Any, Any], Any], dataset: Any, raw: A
             )
         for instance, number in zip(parsed["instances"], kept):
             instance[LOSS_WEIGHT] = weights[number]
-        parsed[OBJECTS_WEIGHTED] = True
+        if not isinstance(dataset, BaseVideoDataset):
+            parsed[OBJECTS_WEIGHTED] = True
     return parsed
 
 

@@ -28,13 +28,14 @@ from torch import Tensor, nn
 
 from headweights.addresses import Address, most_specific
 from headweights.errors import WeightError
-from headweights.mmdet.model import ModelHeads, heads_of
+from headweights.mmdet.model import NO_OBJECTS, ModelHeads, heads_of, reason_no_objects
 from headweights.origins import OBJECT_ORIGINS, OBJECT_WEIGHTS, ORIGINS, Origin, Part
 from headweights.weights import checked_weight
 
 _SAMPLES = "data_samples"
 
 _current: ContextVar[Batch | None] = ContextVar("headweights_batch", default=None)
+_all_one: ContextVar[bool] = ContextVar("headweights_all_one", default=False)
 
 
 class Picture:
@@ -68,11 +69,17 @@ class Picture:
         self._object_weights: Tensor | None = objects.get(OBJECT_WEIGHTS) if objects is not None else None
         self._object_parts: Tensor | None = objects.get(OBJECT_ORIGINS) if objects is not None else None
         self.objects: int = len(objects) if objects is not None else 0
+        self.name = _named(sample)
 
     @property
     def is_plain(self) -> bool:
         """Whether every object of the picture weighs what the picture weighs."""
         return self._object_weights is None and self._object_parts is None
+
+    @property
+    def weighs_objects(self) -> bool:
+        """Whether its objects were given weights of their own, beyond those of the parts that they came from."""
+        return self._object_weights is not None
 
     def weight(self, head: str, loss: str) -> float:
         """What the picture as a whole weighs in a loss of the head at a path."""
@@ -125,8 +132,12 @@ class Batch:
         A head that its RoI head weighs has nothing to do itself: the weights are the RoI head's to ask for.
         """
         path = self.model.path_of(head)
-        if (path in self.model.weighed_by_roi_head) != by_roi_head:
+        if _all_one.get() or (path in self.model.weighed_by_roi_head) != by_roi_head:
             return None
+        return self.weights_at(path, loss)
+
+    def weights_at(self, path: str, loss: str) -> tuple[float, ...] | None:
+        """One weight an image for a loss of the head at a path; None where all of them are 1."""
         if (path, loss) not in self._weights:
             scale = self.model.scale_of(path, loss)
             weights = tuple(scale * picture.weight(path, loss) for picture in self.pictures)
@@ -138,12 +149,28 @@ class Batch:
 
         They are what the objects' terms are multiplied by, *instead of* the picture's weight.
 
+        A head that cannot tell its objects apart weighs a mixed picture as a whole, by area; so does one that has no objects, a
+        semantic head, whatever weights the objects have.
+
         Returns:
             A tensor of shape (objects of the image,) for each image, in the order of its ``gt_instances`` and on their device.
+
+        Raises:
+            WeightError: Objects have weights of their own, and the head cannot tell its objects apart.
         """
         path = self.model.path_of(head)
-        if not self.has_objects or (path in self.model.weighed_by_roi_head) != by_roi_head:
+        if _all_one.get() or not self.has_objects or (path in self.model.weighed_by_roi_head) != by_roi_head:
             return None
+        reason = reason_no_objects(head)
+        if reason is not None:
+            weighed = [picture.name for picture in self.pictures if picture.weighs_objects]
+            if not weighed or reason == NO_OBJECTS:
+                return None
+            raise WeightError(
+                f"{path} ({type(head).__name__}) cannot give each object a weight of its own, as gt_instances.{OBJECT_WEIGHTS} "
+                f"of image {weighed[0]} asks: {reason}. Leave the objects' weights out: "
+                "objects=False, of LossWeightHook or LoadLossWeights."
+            )
         scale = self.model.scale_of(path, loss)
         given = [picture.object_weights(path, loss) for picture in self.pictures]
         like = next(weights for weights in given if weights is not None)
@@ -151,6 +178,22 @@ class Batch:
             scale * weights if weights is not None else like.new_full((picture.objects,), scale * picture.weight(path, loss))
             for weights, picture in zip(given, self.pictures)
         ]
+
+    def tables(self, head: nn.Module, loss: str, by_roi_head: bool = False) -> list[Tensor] | None:
+        """What to multiply a loss's terms by, by what a prediction is matched to; None where it depends on the image alone.
+
+        Returns:
+            A tensor of shape (1 + objects of the image,) for each image: first the weight of whatever is matched to no object,
+            then each object's. So an assigner's 1-based ``gt_inds`` look it up.
+
+        Raises:
+            WeightError: see :meth:`object_weights`.
+        """
+        objects = self.object_weights(head, loss, by_roi_head)
+        if objects is None:
+            return None
+        pictures = self.weights(head, loss, by_roi_head) or (1.0,) * len(self)
+        return [torch.cat([as_tensor([picture], own), own]) for picture, own in zip(pictures, objects)]
 
 
 def given_weights(model: ModelHeads, sample: Any) -> dict[Address, float]:
@@ -192,6 +235,16 @@ def publish_batch(module: nn.Module, data_samples: Any) -> Iterator[None]:
         yield
     finally:
         _current.reset(token)
+
+
+@contextmanager
+def all_one() -> Iterator[None]:
+    """While inside, every image and object weighs 1, whatever was given: the losses are the stock heads'."""
+    token = _all_one.set(True)
+    try:
+        yield
+    finally:
+        _all_one.reset(token)
 
 
 def published() -> Batch | None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmdet.datasets.transforms import PackDetInputs, PackTrackInputs
+from mmdet.datasets.transforms import Albu, PackDetInputs, PackTrackInputs
 from numpy.typing import NDArray
 
 from headweights.errors import WeightError
@@ -36,6 +36,9 @@ class Provenance:
 
     parts: tuple[Part, ...] = (Part(Origin()),)
     objects_weighted: bool = False
+
+    def __deepcopy__(self, memo: Any) -> Provenance:
+        return self  # immutable; mixing steps copy results again and again
 
     @property
     def needs_trace(self) -> bool:
@@ -79,7 +82,7 @@ def distinct(origins: Any) -> list[Origin]:
 
 
 # Functions that pick or reorder rows of their first argument: they do the same to row numbers.
-_PICKING = (np.take, np.delete, np.compress, np.flip, np.roll, np.repeat, np.copy)
+_PICKING = (np.take, np.delete, np.flip, np.roll, np.repeat, np.copy)
 
 
 class TracedLabels(np.ndarray[Any, Any]):
@@ -113,9 +116,9 @@ class TracedLabels(np.ndarray[Any, Any]):
         return self._as(labels, self.carried.taken(self._rows()[index]))
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **kwargs: Any) -> Any:
-        plain = [np.asarray(value) if isinstance(value, TracedLabels) else value for value in inputs]
+        plain = [_plain(value) for value in inputs]
         if out is not None:
-            kwargs["out"] = tuple(np.asarray(value) if isinstance(value, TracedLabels) else value for value in out)
+            kwargs["out"] = _plain(out)
         result = getattr(ufunc, method)(*plain, **kwargs)
         if out is not None:
             return out[0] if len(out) == 1 else out
@@ -127,12 +130,16 @@ class TracedLabels(np.ndarray[Any, Any]):
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if func in (np.concatenate, np.hstack):
             return _joined(func, *args, **kwargs)
-        plain = [np.asarray(value) if isinstance(value, TracedLabels) else value for value in args]
+        plain = [_plain(value) for value in args]
         if func in _PICKING and args and args[0] is self and self.carried is not None and "out" not in kwargs:
             labels = func(*plain, **kwargs)
             rows = func(self._rows(), *plain[1:], **kwargs)
             return self._as(labels, self.carried.taken(rows)) if getattr(rows, "ndim", 0) == 1 else labels
-        return super().__array_function__(func, types, args, kwargs)
+        return func(*plain, **{key: _plain(value) for key, value in kwargs.items()})
+
+    def sort(self, *args: Any, **kwargs: Any) -> None:
+        super().sort(*args, **kwargs)
+        self.carried = None
 
     def astype(self, *args: Any, **kwargs: Any) -> Any:
         return self._as(np.asarray(self).astype(*args, **kwargs), self.carried)
@@ -148,6 +155,13 @@ class TracedLabels(np.ndarray[Any, Any]):
 
     def __reduce__(self) -> Any:
         return _rebuilt, (np.asarray(self), self.carried)
+
+
+def _plain(value: Any) -> Any:
+    """A value with the arrays in place of traced labels, also in lists and tuples."""
+    if isinstance(value, TracedLabels):
+        return np.asarray(value)
+    return type(value)(map(_plain, value)) if type(value) in (list, tuple) else value
 
 
 def _rebuilt(labels: Any, trace: Trace | None) -> Any:
@@ -167,26 +181,37 @@ def trace_of(results: dict[str, Any]) -> Trace | None:
     return getattr(results.get(LABELS), "carried", None)
 
 
-def trace(results: dict[str, Any]) -> None:
-    """Gives a picture a provenance and its labels a trace, where they have none and need none so far."""
+def trace(results: dict[str, Any], weights: NDArray[np.float32] | None = None) -> None:
+    """Gives an unmixed picture's labels a trace, and a picture of which nothing was loaded an origin without a name.
+
+    Args:
+        results: The picture. One whose objects differ has its trace already, or has lost it for good.
+        weights: The objects' weights. Default: 1 each.
+    """
     provenance: Provenance = results.setdefault(PROVENANCE, Provenance())
     labels = results.get(LABELS)
-    if trace_of(results) is None and isinstance(labels, np.ndarray) and not provenance.needs_trace:
-        objects = len(labels)
+    if trace_of(results) is None and isinstance(labels, np.ndarray) and (weights is not None or not provenance.needs_trace):
+        weights = np.ones(len(labels), np.float32) if weights is None else weights
         origins = [part.origin for part in provenance.parts]
-        results[LABELS] = TracedLabels(labels, Trace(origins, np.zeros(objects, np.int64), np.ones(objects, np.float32)))
+        results[LABELS] = TracedLabels(labels, Trace(origins, np.zeros(len(labels), np.int64), weights))
 
 
-def untrace(results: dict[str, Any]) -> None:
-    """Makes a picture's labels a plain array again, where all its objects weigh what it weighs."""
-    if trace_of(results) is not None and not results[PROVENANCE].needs_trace:
-        results[LABELS] = np.asarray(results[LABELS])
-
-
-def pack_everywhere() -> None:
-    """Makes ``PackDetInputs``, ``PackTrackInputs`` and their subclasses pack provenance too; called once, on import."""
+def carry_everywhere() -> None:
+    """Makes ``Albu``, ``PackDetInputs``, ``PackTrackInputs`` and their subclasses keep provenance; called once, on import."""
+    wrap_everywhere(Albu, "transform", _keeping_rows)
     wrap_everywhere(PackDetInputs, "transform", _packing)
     wrap_everywhere(PackTrackInputs, "transform", _packing_frames)
+
+
+def _keeping_rows(augment: Callable[[Any, Any], Any], step: Any, results: Any) -> Any:
+    """Albumentations makes lists of the labels and arrays of the lists: it is given row numbers instead, and gives some back."""
+    if trace_of(results) is None:
+        return augment(step, results)
+    labels = results[LABELS]
+    augmented = augment(step, {**results, LABELS: np.arange(len(labels))})
+    if augmented is not None:
+        augmented[LABELS] = labels[np.asarray(augmented[LABELS], dtype=np.int64)]
+    return augmented
 
 
 def _packing(pack: Callable[[Any, Any], Any], step: Any, results: Any) -> Any:
@@ -228,26 +253,26 @@ def _unpacked(results: dict[str, Any]) -> tuple[dict[str, Any], dict[str, NDArra
     if labels is None:
         return bare, {}
     traced = trace_of(results)
-    if traced is not None:
-        bare[LABELS] = np.asarray(labels)
-    if not provenance.needs_trace:
-        return bare, {}
     if traced is None:
-        if len(labels):
+        if provenance.needs_trace and len(labels):
             raise WeightError(_lost(results))
         traced = Trace([], np.zeros(0, np.int64), np.zeros(0, np.float32))
+    else:
+        bare[LABELS] = np.asarray(labels)
     objects: dict[str, NDArray[Any]] = {}
     if provenance.objects_weighted and (traced.weights != 1).any():
         objects[OBJECT_WEIGHTS] = traced.weights
-    if len(provenance.parts) > 1:
-        origins = [part.origin for part in provenance.parts]
-        if any(origin not in origins for origin in (traced.origins[number] for number in set(traced.index.tolist()))):
+    origins = [part.origin for part in provenance.parts]
+    if len(traced.origins) > 1 or len(origins) > 1:
+        parts = np.array([origins.index(origin) if origin in origins else -1 for origin in traced.origins], dtype=np.int64)
+        numbers = parts[traced.index]
+        if (numbers < 0).any():
             raise WeightError(
                 f"{_pipeline_of(results)}: a step mixed in objects of another picture, and its share of the background is not "
-                "known. A mixing step of your own says so with headweights.mmdet.mix_provenance."
+                "known. A mixing step of your own says so by headweights.mmdet.record_mix."
             )
-        parts = np.array([origins.index(origin) if origin in origins else -1 for origin in traced.origins], dtype=np.int64)
-        objects[OBJECT_ORIGINS] = parts[traced.index]
+        if len(origins) > 1:
+            objects[OBJECT_ORIGINS] = numbers
     return bare, objects
 
 

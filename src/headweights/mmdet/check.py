@@ -20,7 +20,8 @@ from headweights.weights import checked_weight
 @HOOKS.register_module()
 class CheckWeightsHook(Hook):
     """Before training, looks up every field of every ``AddFieldToImgMetas`` in the model, so that a weight that no head would
-    read stops the run now and not when its first image comes along. Changes nothing.
+    read stops the run now and not when its first image comes along; and says where annotations have weights that nothing loads.
+    Changes nothing.
 
     Every ``Runner`` made after ``headweights.mmdet`` was imported has one; it need not be configured.
     """
@@ -28,7 +29,14 @@ class CheckWeightsHook(Hook):
     priority = "VERY_LOW"
 
     def before_train(self, runner: Runner) -> None:
-        check_dataset(unwrapped(runner.model), runner.train_dataloader.dataset)
+        dataset = runner.train_dataloader.dataset
+        check_dataset(unwrapped(runner.model), dataset)
+        for leaf in leaves(dataset):
+            if leaf.leaves_weights_unread:
+                runner.logger.warning(
+                    f"headweights: the annotations of data set {leaf.known_as} have loss_weight, and nothing reads it: use a "
+                    "LossWeightHook, or put LoadLossWeights after LoadAnnotations."
+                )
 
 
 def check_dataset(model: nn.Module, dataset: Any) -> None:

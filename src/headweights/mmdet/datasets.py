@@ -66,15 +66,26 @@ class Leaf:
     @property
     def objects(self) -> int | None:
         """How many objects it has that are not ignored; None where it does not list them."""
+        return self._counted[0]
+
+    @property
+    def weighs_objects(self) -> bool:
+        """Whether its annotations give some object a weight of its own."""
+        return self._counted[1]
+
+    @functools.cached_property
+    def _counted(self) -> tuple[int | None, bool]:
+        """Objects that are not ignored, and whether one of them has a weight: one look at every picture's annotations."""
         if self.images is None or not hasattr(self.dataset, "get_data_info"):
-            return None
-        total = 0
+            return None, False
+        total, weighed = 0, False
         for index in range(self.images):
             instances = self.dataset.get_data_info(index).get("instances")
             if instances is None:
-                return None
+                return None, False
             total += sum(not instance.get("ignore_flag") for instance in instances)
-        return total
+            weighed = weighed or any(instance.get("loss_weight", 1) != 1 for instance in instances)
+        return total, weighed
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -84,6 +95,12 @@ class Leaf:
             if isinstance(step, AddFieldToImgMetas):
                 fields.update(step.values if step.replace else {k: v for k, v in step.values.items() if k not in fields})
         return fields
+
+    @property
+    def leaves_weights_unread(self) -> bool:
+        """Whether its annotation file gives weights, to images or objects, that no step of its pipeline loads."""
+        given = getattr(self.dataset, "has_loss_weights", False)
+        return given and not any(isinstance(step, LoadLossWeights) for step in steps(getattr(self.dataset, "pipeline", None)))
 
     @property
     def too_early(self) -> list[AddFieldToImgMetas]:
@@ -177,7 +194,7 @@ class LoadLossWeightsForHook(LoadLossWeights):
     """The step that a hook puts into a pipeline. The hook of a later run on the same data sets takes it out."""
 
 
-def with_weights_loaded(leaf: Leaf, source: Any = None) -> Leaf:
+def with_weights_loaded(leaf: Leaf, source: Any = None, objects: bool = True) -> Leaf:
     """Has a data set's pictures say which data set they are of and what they and their objects weigh, in place.
 
     Its pipeline gets a :class:`LoadLossWeightsForHook` step after what loads its annotations; a step of the user's that it has
@@ -186,6 +203,7 @@ def with_weights_loaded(leaf: Leaf, source: Any = None) -> Leaf:
     Args:
         leaf: The data set, named. Its workers have not started.
         source: Where its images' own weights are, besides its annotations; see :mod:`headweights.images`.
+        objects: Whether its objects' own weights are loaded. Default: True.
 
     Raises:
         WeightError: The source is malformed or names images that the data set does not have; the pipeline loads weights already
@@ -210,7 +228,7 @@ def with_weights_loaded(leaf: Leaf, source: Any = None) -> Leaf:
         )
     transforms, number = after
     of_last_run = slice(number + 1, number + 1 + isinstance((transforms[number + 1 :] or [None])[0], LoadLossWeightsForHook))
-    transforms[of_last_run] = [LoadLossWeightsForHook(leaf.name, table if source is not None else None)]
+    transforms[of_last_run] = [LoadLossWeightsForHook(leaf.name, table if source is not None else None, objects)]
     return replace(leaf, own=table)
 
 

@@ -11,10 +11,9 @@ from torch import Tensor, nn
 
 from headweights.errors import WeightError
 from headweights.mmdet.batch import Batch, as_tensor, current_batch
-from headweights.mmdet.model import WeightedHead
+from headweights.mmdet.matching import WHOLE, BySampler, Matching, sampled
+from headweights.mmdet.model import NOT_KNOWN, WeightedHead
 from headweights.mmdet.seams import Gating, Seam, by_block, by_dimension, by_entry, seams_of
-
-WHOLE = ""  # no loss has this name: a weight for it is the head's
 
 # The attributes by which heads are told not to compute a loss (the first stage of Cascade RPN does not classify).
 SWITCHES = {"loss_cls": "with_cls", "loss_bbox": "with_reg", "loss_segm": "with_seg_branch", "loss_embedding": "with_corner_emb"}
@@ -38,7 +37,18 @@ class GatedPredictions(WeightedHead):
     def namespace(cls, head_class: type) -> dict[str, Any]:
         """What the weighted class defines: its seams, and the methods they are on with the gate put before them."""
         seams = seams_of(head_class)
-        return {"seams": seams, **{seam.method: _gating(head_class, seam) for seam in seams}}
+        methods = {seam.method: _gating(head_class, seam) for seam in seams}
+        if any(isinstance(seam.objects, BySampler) and not seam.objects.told for seam in seams):
+            methods["loss_and_target"] = _keeping_samples(head_class)
+        return {"seams": seams, **methods}
+
+    @property
+    def reason_no_objects(self) -> str | None:
+        for seam in self.seams:
+            reason = seam.objects.reason_against(self) if isinstance(seam.objects, Matching) else seam.objects
+            if reason is not None:
+                return reason
+        return None if self.seams else NOT_KNOWN
 
     @property
     def addressable_losses(self) -> tuple[str, ...]:
@@ -55,8 +65,13 @@ def _gating(head_class: Any, seam: Seam) -> Callable[..., Any]:
         arguments = signature.bind(self, *args, **kwargs)
         batch = current_batch(self)
         # A sampler that chooses RoIs by their loss asks for it RoI by RoI, an image at a time: that is no training loss.
-        if arguments.arguments.get("reduction_override") != "none":
-            _gate(self, seam, batch, arguments.arguments)
+        if arguments.arguments.get("reduction_override") == "none":
+            return method(*arguments.args, **arguments.kwargs)
+        by_object = _tables(self, seam, batch, arguments.arguments)
+        if by_object and isinstance(seam.objects, Matching):
+            with seam.objects.gated(self, arguments.arguments, by_object):
+                return method(*arguments.args, **arguments.kwargs)
+        _gate(self, seam, batch, arguments.arguments)
         with _gated_inside(self, seam, batch):
             return method(*arguments.args, **arguments.kwargs)
 
@@ -65,17 +80,50 @@ def _gating(head_class: Any, seam: Seam) -> Callable[..., Any]:
     return gating
 
 
-def _gate(head: GatedPredictions, seam: Seam, batch: Batch, arguments: dict[str, Any]) -> None:
-    """Replaces the predictions among a loss method's arguments by gated ones."""
+def _keeping_samples(head_class: Any) -> Callable[..., Any]:
+    """``loss_and_target``, which keeps the sampling results for the loss method that it calls."""
+    method = head_class.loss_and_target
+    signature = inspect.signature(method)
+
+    def keeping(self: Any, *args: Any, **kwargs: Any) -> Any:
+        with sampled(self, signature.bind(self, *args, **kwargs).arguments["sampling_results"]):
+            return method(self, *args, **kwargs)
+
+    keeping.__name__ = "loss_and_target"
+    keeping.__doc__ = method.__doc__
+    return keeping
+
+
+def _predictions(seam: Seam, arguments: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
+    """The names of the arguments that are gated, each with a tensor of it."""
     for name, value in arguments.items():
         if name == "self" or name in seam.handed_on or (seam.predictions is not None and name not in seam.predictions):
             continue
         like = _first_trained(value)
-        weights = None if like is None else batch.weights(head, seam.feeds.get(name, WHOLE))
-        if like is None or weights is None:
+        if like is not None:
+            yield name, like
+
+
+def _tables(head: GatedPredictions, seam: Seam, batch: Batch, arguments: Mapping[str, Any]) -> dict[str, list[Tensor]]:
+    """What each prediction is weighed by, object by object; empty where its image says it all."""
+    if not batch.has_objects:
+        return {}
+    if not isinstance(seam.objects, Matching):
+        batch.tables(head, WHOLE)  # says that it cannot
+        return {}
+    found = ((name, batch.tables(head, seam.feeds.get(name, WHOLE))) for name, _ in _predictions(seam, arguments))
+    inside = ((WHOLE, batch.tables(head, WHOLE)) for _ in seam.methods[:1])
+    return {name: tables for name, tables in (*found, *inside) if tables is not None}
+
+
+def _gate(head: GatedPredictions, seam: Seam, batch: Batch, arguments: dict[str, Any]) -> None:
+    """Replaces the predictions among a loss method's arguments by gated ones."""
+    for name, like in list(_predictions(seam, arguments)):
+        weights = batch.weights(head, seam.feeds.get(name, WHOLE))
+        if weights is None:
             continue
         try:
-            arguments[name] = seam.otherwise.get(name, seam.gating)(value, as_tensor(weights, like), arguments)
+            arguments[name] = seam.otherwise.get(name, seam.gating)(arguments[name], as_tensor(weights, like), arguments)
         except (ValueError, IndexError) as error:
             raise WeightError(
                 f"{type(head).__name__}.{seam.method}: the argument {name!r} cannot be told apart by image "

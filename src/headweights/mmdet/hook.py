@@ -8,10 +8,11 @@ import logging
 import math
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from mmdet.registry import HOOKS
-from mmengine.dist import get_world_size
+from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, FlexibleRunner, Runner
 from rich.console import Console
@@ -21,13 +22,15 @@ from headweights.block import parse_block
 from headweights.errors import WeightError
 from headweights.mix import Mix, Moment, no_such_dataset
 from headweights.mmdet.batch import publishes
+from headweights.mmdet.contributions import ContributionHook
 from headweights.mmdet.datasets import Leaf, leaves, named, with_weights_loaded
+from headweights.mmdet.facts import write_facts
 from headweights.mmdet.model import InForce, heads_of, unwrapped
 from headweights.mmdet.plan import planned, weigh_every_head
 from headweights.problems import Length, problems_of
 from headweights.table import plain, table_of
 
-_ARGUMENTS = ("weights", "datasets", "images", "normalize")
+_ARGUMENTS = ("weights", "datasets", "images", "normalize", "target", "interval", "objects")
 
 
 @HOOKS.register_module()
@@ -52,6 +55,11 @@ class LossWeightHook(Hook):
         datasets: The names of the data sets, in the order in which the config concatenates them. Default: None.
         images: By data set: where its images' own weights are; see :mod:`headweights.images`. Default: None.
         normalize: Whether the weights of each loss of each head are scaled to a mean of 1 over the mix. Default: False.
+        target: The data set that the detector is for. Others whose gradients oppose its are named at the end of the run.
+            Default: None, all pairs of data sets.
+        interval: Iterations between measurements of what each data set contributes to each head; see
+            :class:`headweights.mmdet.contributions.ContributionHook`. 0 for none. Default: None, the logger's.
+        objects: Whether the weights that annotation files give to objects hold. Default: True.
 
     Raises:
         WeightError: On building: a weight that is none. Before the first iteration: a name, a target or a file that does not
@@ -66,6 +74,9 @@ class LossWeightHook(Hook):
         datasets: Sequence[str] | None = None,
         images: Mapping[str, Any] | None = None,
         normalize: bool = False,
+        target: str | None = None,
+        interval: int | None = None,
+        objects: bool = True,
         **unknown: Any,
     ) -> None:
         for name in unknown:
@@ -80,6 +91,15 @@ class LossWeightHook(Hook):
             )
         if not isinstance(normalize, bool):
             raise WeightError(f"LossWeightHook: normalize is {normalize!r}; it is True or False.")
+        if not isinstance(objects, bool):
+            raise WeightError(f"LossWeightHook: objects is {objects!r}; it is True or False.")
+        if target is not None and (not isinstance(target, str) or not target):
+            raise WeightError(f"LossWeightHook: target is {target!r}; it is the name of a data set.")
+        if interval is not None and (isinstance(interval, bool) or not isinstance(interval, int) or interval < 0):
+            raise WeightError(f"LossWeightHook: interval is {interval!r}; it is a number of iterations, or 0 for none.")
+        self.target = target
+        self.objects = objects
+        self.interval = interval
         self.names = datasets
         self.images = dict(images or {})
         self.normalize = normalize
@@ -92,13 +112,17 @@ class LossWeightHook(Hook):
         names = [leaf.name for leaf in found]
         problems = [
             no_such_dataset(f"LossWeightHook: {argument}: {name!r}", name, names)
-            for argument, table in (("weights", self.block), ("images", self.images))
+            for argument, table in (
+                ("weights", self.block),
+                ("images", self.images),
+                ("target", [] if self.target is None else [self.target]),
+            )
             for name in table
             if name not in names
         ]
         if problems:
             raise WeightError("\n".join(problems))
-        self.leaves = [with_weights_loaded(leaf, self.images.get(leaf.name)) for leaf in found]
+        self.leaves = [with_weights_loaded(leaf, self.images.get(leaf.name), self.objects) for leaf in found]
 
     def before_train(self, runner: Runner) -> None:
         """Makes the heads weighted, looks the weights up in them, and prints the table."""
@@ -116,11 +140,13 @@ class LossWeightHook(Hook):
                 "train that."
             )
         reasons = weigh_every_head(model)
-        self.mix, problems = planned(model, self.leaves, self.block, self.normalize, reasons)
+        self.mix, problems = planned(model, self.leaves, self.block, self.normalize, reasons, self.objects)
         if problems:
             raise WeightError("\n".join(problem.message for problem in problems))
         self._put_in_force(runner)
-        announce(self.mix, runner.logger)
+        if is_main_process():
+            announce(self.mix, runner.logger)
+            write_facts(Path(runner.log_dir) / "vis_data", model, self.mix, self.leaves, self.block, self.target)
         for problem in problems_of(self.mix, length_of(runner)):
             runner.logger.warning(f"headweights: {problem.message}")
 
@@ -195,7 +221,8 @@ def _registering(register_hook: Any) -> Any:
         ours = [hook for hook in self.hooks if isinstance(hook, LossWeightHook)]
         if len(ours) > 1:
             raise WeightError("LossWeightHook is configured twice; put all weights into one block.")
-        if ours and "build_dataloader" not in vars(self):
+        if ours and not any(isinstance(hook, ContributionHook) for hook in self.hooks):
+            register_hook(self, ContributionHook(ours[0]))
             _prepare(self, ours[0])
 
     registering._prepares_weights = True  # type: ignore[attr-defined]

@@ -14,7 +14,7 @@ from headweights.errors import WeightError
 from headweights.image_sources import NamedWeights, read
 from headweights.images import ImageInfo, ImageTable, checked_weights, resolve
 from headweights.mmdet.annotations import OBJECTS_WEIGHTED
-from headweights.mmdet.carry import LABELS, PROVENANCE, Provenance, Trace, TracedLabels
+from headweights.mmdet.carry import LABELS, PROVENANCE, Provenance, trace
 from headweights.origins import Origin, Part
 from headweights.weights import checked_weight
 
@@ -62,9 +62,7 @@ class LoadLossWeights(BaseTransform):
         origin = Origin(self.dataset, self._image_weights(results))
         weights = self._object_weights(results) if self.objects else None
         results[PROVENANCE] = Provenance((Part(origin),), objects_weighted=weights is not None)
-        if weights is not None:
-            labels = results[LABELS]
-            results[LABELS] = TracedLabels(labels, Trace([origin], np.zeros(len(labels), np.int64), weights))
+        trace(results, weights)
         return results
 
     def _image_weights(self, results: Mapping[str, Any]) -> dict[str, float]:
@@ -98,7 +96,7 @@ class LoadLossWeights(BaseTransform):
         if labels is None:
             raise WeightError(
                 f"{self._of(results)}: its objects have loss weights, and there are no gt_bboxes_labels yet to go with; put "
-                "LoadLossWeights right after LoadAnnotations(with_bbox=True), with_label=True."
+                "LoadLossWeights right after LoadAnnotations(with_bbox=True, with_label=True)."
             )
         if not len(labels):  # LoadEmptyAnnotations: no objects, so nothing of theirs to weigh
             return None
@@ -131,6 +129,8 @@ def image_table(dataset: Any, source: Any = None, name: str | None = None) -> Im
     """
     dataset.full_init()
     name = name or str(dataset.metainfo.get("dataset_name") or dataset.ann_file)
+    if source is None and getattr(dataset, "has_loss_weights", None) is False:
+        return ImageTable.without_weights(len(dataset))  # known from parsing: no need to unpack every image
     return resolve(source, _Images(dataset, name), name)
 
 

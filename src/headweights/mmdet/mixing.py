@@ -15,7 +15,7 @@ import numpy as np
 from mmdet.datasets.transforms import CachedMixUp, CopyPaste, MixUp, Mosaic
 from mmdet.structures.bbox import HorizontalBoxes
 
-from headweights.mmdet.carry import PROVENANCE, Provenance, distinct, trace, untrace
+from headweights.mmdet.carry import PROVENANCE, Provenance, distinct, trace
 from headweights.mmdet.subclasses import wrap_everywhere
 from headweights.origins import Part
 
@@ -31,6 +31,20 @@ def mix_everywhere() -> None:
     wrap_everywhere(MixUp, "transform", _mixup)
     wrap_everywhere(CachedMixUp, "transform", _mixup)
     wrap_everywhere(CopyPaste, "transform", _copy_paste)
+
+
+def record_mix(mixed: Results, pictures: Sequence[Results], areas: Sequence[float]) -> None:
+    """Says which pictures a mixing step of your own made a picture of; called at its end. mmdetection's own need no such call.
+
+    The step joins the pictures' ``gt_bboxes_labels`` by ``np.concatenate``, so that the objects know where they come from.
+
+    Args:
+        mixed: The results that the step returns; may be one of the pictures.
+        pictures: The results of the pictures that it was made of.
+        areas: How much of the mixed picture each of them takes, in any unit.
+    """
+    if any(PROVENANCE in picture for picture in pictures):
+        mixed[PROVENANCE] = mix_provenance([picture.get(PROVENANCE) for picture in pictures], areas)
 
 
 def mix_provenance(pictures: Sequence[Provenance | None], areas: Sequence[float]) -> Provenance:
@@ -138,7 +152,6 @@ def _settled(mixed: Any, pictures: Sequence[Provenance], areas: Sequence[float])
         return None
     if areas:
         mixed[PROVENANCE] = mix_provenance(pictures, areas)
-    untrace(mixed)
     return mixed
 
 
@@ -168,7 +181,7 @@ class _Frame:
     """The frame of a picture that is mixed in: one more box, which goes wherever the picture's boxes go."""
 
     def __init__(self, height: int, width: int) -> None:
-        self.box = HorizontalBoxes([[0, 0, width, height]])
+        self.box = HorizontalBoxes([[0.0, 0.0, float(width), float(height)]])
         self.is_placed = False
 
     def __deepcopy__(self, memo: Any) -> _Frame:

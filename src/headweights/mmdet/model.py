@@ -40,6 +40,22 @@ class WeightedHead(nn.Module):
         """Whether the losses that the head returns, and so the log, include the weights; otherwise only their gradient does."""
         return False
 
+    @property
+    def reason_no_objects(self) -> str | None:
+        """Why the head cannot give each object a weight of its own; None where it can."""
+        return NOT_KNOWN
+
+
+# Semantic heads: objects' weights do not concern them, and they weigh the picture.
+NO_OBJECTS = "it learns a map of the whole picture and no objects"
+# Why most heads that cannot tell objects apart cannot: those of other code.
+NOT_KNOWN = "how it matches its predictions to objects is not known"
+
+
+def reason_no_objects(head: nn.Module) -> str | None:
+    """Why a head cannot give each object of a picture a weight of its own, as the end of a sentence; None where it can."""
+    return head.reason_no_objects if isinstance(head, WeightedHead) else "it is a stock head and reads no weights"
+
 
 @dataclass(frozen=True)
 class InForce:
@@ -125,8 +141,22 @@ class ModelHeads:
 
     def logs_weighted(self, path: str) -> bool:
         """Whether the losses of the weighted head at a path, and so the log, include the weights."""
-        head = next(head for head, known in self._paths.items() if known == path)
+        head = self._at(path)
         return path not in self.weighed_by_roi_head and isinstance(head, WeightedHead) and head.logs_weighted
+
+    def class_of(self, path: str) -> str:
+        """The name of the class of the weighted head at a path."""
+        return type(self._at(path)).__name__
+
+    def without_objects(self) -> Iterator[tuple[str, str]]:
+        """The paths of the weighted heads that have objects and cannot tell them apart, and why not."""
+        for path in self.book.weighted:
+            reason = reason_no_objects(self._at(path))
+            if reason not in (None, NO_OBJECTS) and path not in self.weighed_by_roi_head:
+                yield path, str(reason)
+
+    def _at(self, path: str) -> nn.Module:
+        return next(head for head, known in self._paths.items() if known == path)
 
     def __contains__(self, head: nn.Module) -> bool:
         return head in self._paths

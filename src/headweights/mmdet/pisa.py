@@ -8,6 +8,7 @@ the predictions (see ``ModelHeads.weighed_by_roi_head``), and no loss of it can 
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from headweights.gate import gate_gradient
 from headweights.mmdet.batch import as_tensor, published
-from headweights.mmdet.gated import WHOLE
+from headweights.mmdet.matching import WHOLE, sampled, sampled_for, sampled_rows
 from headweights.mmdet.model import WeightedHead
 
 
@@ -27,6 +28,16 @@ def gate_pisa() -> None:
         gating = _gating(forward)
         gating._gates_predictions = True
         PISARoIHead._bbox_forward = gating
+        PISARoIHead.bbox_loss = _keeping_samples(PISARoIHead.bbox_loss)
+
+
+def _keeping_samples(bbox_loss: Any) -> Any:
+    @functools.wraps(bbox_loss)
+    def keeping(self: Any, x: tuple[Tensor, ...], sampling_results: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
+        with sampled(self.bbox_head, sampling_results):
+            return bbox_loss(self, x, sampling_results, *args, **kwargs)
+
+    return keeping
 
 
 def _gating(forward: Any) -> Any:
@@ -36,9 +47,13 @@ def _gating(forward: Any) -> Any:
         batch = published()
         # Without gradient it is a sampler that looks at one image's losses.
         if batch is not None and isinstance(self.bbox_head, WeightedHead) and torch.is_grad_enabled():
+            tables = batch.tables(self.bbox_head, WHOLE, by_roi_head=True)
             weights = batch.weights(self.bbox_head, WHOLE, by_roi_head=True)
-            if weights is not None:
-                rows = as_tensor(weights, rois)[rois[:, 0].long()]
+            if tables is not None or weights is not None:
+                if tables is not None:
+                    rows = sampled_rows(tables, sampled_for(self.bbox_head))
+                else:
+                    rows = as_tensor(weights or (), rois)[rois[:, 0].long()]
                 for name in ("cls_score", "bbox_pred"):
                     results[name] = gate_gradient(results[name], rows)
         return results

@@ -37,7 +37,12 @@ def weigh_every_head(model: nn.Module) -> dict[str, str]:
 
 
 def planned(
-    model: nn.Module, leaves: Sequence[Leaf], block: Block, normalize: bool = False, reasons: Mapping[str, str] | None = None
+    model: nn.Module,
+    leaves: Sequence[Leaf],
+    block: Block,
+    normalize: bool = False,
+    reasons: Mapping[str, str] | None = None,
+    objects: bool = True,
 ) -> tuple[Mix, list[Problem]]:
     """The mix of a training, of all that can be meant; and everything that cannot, each of which stops the training.
 
@@ -47,6 +52,7 @@ def planned(
         block: What the hook's block says.
         normalize: See :class:`headweights.mix.Mix`.
         reasons: Why heads could not be made weighted, by path; see :func:`weigh_every_head`.
+        objects: Whether objects' own weights hold.
     """
     said: list[str] = []
     heads = heads_of(model)
@@ -64,5 +70,12 @@ def planned(
                 "heads that are meant."
                 for path, why in (reasons or {}).items()
             ]
+    weighed = [leaf.name for leaf in leaves if objects and leaf.weighs_objects]
+    if weighed:
+        said += [
+            f"objects: data set {weighed[0]!r} gives its objects weights of their own, and {path} ({heads.class_of(path)}) "
+            f"cannot tell them apart: {reason}. Leave the objects' weights out: objects=False."
+            for path, reason in heads.without_objects()
+        ]
     resolved, unknown = resolve([dataset.name for dataset in datasets], heads.book, block)
     return Mix(datasets, heads.book, resolved, normalize), [Problem("bad input", line, True) for line in said + unknown]

@@ -9,9 +9,11 @@ from typing import Any
 from mmdet.models.dense_heads import DETRHead, DINOHead
 from torch import Tensor
 
+from headweights.errors import WeightError
 from headweights.mmdet.batch import as_tensor, current_batch
 from headweights.mmdet.gated import GatedPredictions
 from headweights.mmdet.losses import carries_weights, riding
+from headweights.mmdet.matching import MatchedQueries, listening_to_queries
 from headweights.mmdet.seams import blocks
 
 _LOSSES = ("loss_cls", "loss_bbox", "loss_iou")
@@ -43,9 +45,12 @@ class QueryTargetsWeighted(GatedPredictions):
                 return gated["loss_by_feat"](self, *args, **kwargs)
             batch = current_batch(self)
             with ExitStack() as stack:
+                matched = stack.enter_context(listening_to_queries(self)) if batch.has_objects else None
                 for loss in _LOSSES:
-                    weights = batch.weights(self, loss)
-                    if weights is not None:
+                    tables, weights = batch.tables(self, loss), batch.weights(self, loss)
+                    if matched is not None and tables is not None:
+                        stack.enter_context(riding(getattr(self, loss), partial(_object_rows, matched, tables)))
+                    elif weights is not None:
                         rows = partial(_rows, weights)
                         stack.enter_context(riding(getattr(self, loss), rows))
                 return head_class.loss_by_feat(self, *args, **kwargs)
@@ -59,6 +64,14 @@ class QueryTargetsWeighted(GatedPredictions):
     @property
     def addressable_losses(self) -> tuple[str, ...]:
         return _LOSSES if self.logs_weighted else super().addressable_losses
+
+
+def _object_rows(matched: MatchedQueries, tables: list[Tensor], predictions: Tensor) -> Tensor:
+    """The weight of each query that a loss is called with: those of the layer whose queries were matched last."""
+    rows = matched.rows(tables, len(matched.heard) - len(tables)).flatten()
+    if len(rows) != len(predictions):
+        raise WeightError(f"{len(rows)} queries were matched to objects, and a loss was called with {len(predictions)}.")
+    return rows
 
 
 def _rows(weights: tuple[float, ...], predictions: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from headweights.gate import gate_gradient
 from headweights.mmdet.batch import as_tensor, current_batch
 from headweights.mmdet.losses import carries_weights, riding
+from headweights.mmdet.matching import sampled, sampled_for, sampled_rows
 from headweights.mmdet.model import WeightedHead
 
 # What super() is in the classes that with_weight_per_image builds: a head, to the type checker.
@@ -43,11 +44,16 @@ class RoITargetsWeighted(WeightedHead, _Head):
     def logs_weighted(self) -> bool:
         return all(carries_weights(getattr(self, loss)) for loss in self.addressable_losses)
 
+    @property
+    def reason_no_objects(self) -> str | None:
+        return None
+
     def loss_and_target(
         self, cls_score: Tensor, bbox_pred: Tensor, rois: Tensor, sampling_results: list[Any], *args: Any, **kwargs: Any
     ) -> Any:
         current_batch(self, images=len(sampling_results))
-        return super().loss_and_target(cls_score, bbox_pred, rois, sampling_results, *args, **kwargs)
+        with sampled(self, sampling_results):
+            return super().loss_and_target(cls_score, bbox_pred, rois, sampling_results, *args, **kwargs)
 
     def loss(
         self,
@@ -84,6 +90,11 @@ class RoITargetsWeighted(WeightedHead, _Head):
             )
 
     def _row_weights(self, loss: str, rois: Tensor) -> Tensor | None:
-        """The weight of each RoI, (number of RoIs,), by its image: the first column of the RoIs. None where all are 1."""
-        weights = current_batch(self).weights(self, loss)
+        """The weight of each RoI, (number of RoIs,), by its object or else its image. None where all are 1."""
+        batch = current_batch(self)
+        tables = batch.tables(self, loss)
+        if tables is not None:
+            return sampled_rows(tables, sampled_for(self))
+        weights = batch.weights(self, loss)
+        # The first column of the RoIs is their image.
         return None if weights is None else as_tensor(weights, rois)[rois[:, 0].long()]

@@ -15,28 +15,32 @@ from torch import Tensor
 
 from headweights.errors import WeightError
 from headweights.gate import gate_gradient
+from headweights.mmdet.matching import (
+    ByAssigner,
+    ByAssignerWithMasks,
+    ByAssignerWithPoints,
+    ByLayer,
+    ByNumberedLabels,
+    ByPositives,
+    BySampler,
+    Matching,
+    each_tensor,
+    positive_rows,
+    query_rows,
+    sampled_rows,
+)
+from headweights.mmdet.model import NO_OBJECTS, NOT_KNOWN
 
 # Gates a prediction (a tensor, or lists and dicts of them) by one weight an image; the other arguments of the loss method tell
 # some of them which image a row belongs to.
 Gating: TypeAlias = Callable[[Any, Tensor, Mapping[str, Any]], Any]
 
 
-def _each_tensor(prediction: Any, gated: Callable[[Tensor], Tensor]) -> Any:
-    """Applies a gate to every tensor that trains, in nested lists, tuples and dicts."""
-    if isinstance(prediction, Tensor):
-        return gated(prediction) if prediction.requires_grad else prediction
-    if isinstance(prediction, (list, tuple)):
-        return type(prediction)([_each_tensor(part, gated) for part in prediction])
-    if isinstance(prediction, dict):
-        return {key: _each_tensor(part, gated) for key, part in prediction.items()}
-    return prediction
-
-
 def by_dimension(dim: int) -> Gating:
     """Images lie along one dimension of every tensor."""
 
     def gate(prediction: Any, weights: Tensor, arguments: Mapping[str, Any]) -> Any:
-        return _each_tensor(prediction, lambda tensor: gate_gradient(tensor, weights, dim))
+        return each_tensor(prediction, lambda tensor: gate_gradient(tensor, weights, dim))
 
     return gate
 
@@ -52,7 +56,7 @@ def by_entry(prediction: Any, weights: Tensor, arguments: Mapping[str, Any]) -> 
         return gate_gradient(prediction, weights) if prediction.requires_grad else prediction
     return type(prediction)(
         [
-            _each_tensor(entry, lambda tensor, weight=weight: gate_gradient(tensor[None], weight)[0])  # type: ignore[misc]
+            each_tensor(entry, lambda tensor, weight=weight: gate_gradient(tensor[None], weight)[0])  # type: ignore[misc]
             for entry, weight in zip(prediction, weights[:, None])
         ]
     )
@@ -61,7 +65,7 @@ def by_entry(prediction: Any, weights: Tensor, arguments: Mapping[str, Any]) -> 
 def by_block(prediction: Any, weights: Tensor, arguments: Mapping[str, Any]) -> Any:
     """Rows come image by image, as many for each image."""
 
-    return _each_tensor(prediction, lambda tensor: gate_gradient(tensor, blocks(weights, len(tensor))))
+    return each_tensor(prediction, lambda tensor: gate_gradient(tensor, blocks(weights, len(tensor))))
 
 
 def blocks(weights: Tensor, rows: int) -> Tensor:
@@ -75,7 +79,7 @@ def blocks(weights: Tensor, rows: int) -> Tensor:
 def by_roi(prediction: Any, weights: Tensor, arguments: Mapping[str, Any]) -> Any:
     """A row a RoI; the first column of ``rois`` is its image."""
     rows = weights[arguments["rois"][:, 0].long()]
-    return _each_tensor(prediction, lambda tensor: gate_gradient(tensor, rows))
+    return each_tensor(prediction, lambda tensor: gate_gradient(tensor, rows))
 
 
 def by_sample(which: str, chosen: str | None = None) -> Gating:
@@ -93,7 +97,7 @@ def by_sample(which: str, chosen: str | None = None) -> Gating:
         rows = torch.cat([weight.expand(count) for weight, count in zip(weights, counts)])
         if chosen is not None:
             rows = rows[arguments[chosen]]
-        return _each_tensor(prediction, lambda tensor: gate_gradient(tensor, rows))
+        return each_tensor(prediction, lambda tensor: gate_gradient(tensor, rows))
 
     return gate
 
@@ -112,6 +116,8 @@ class Seam:
         modules: Submodules with parameters that the loss itself calls, once an image and in order.
         methods: Methods of the head that use parameters, which the loss itself calls with all images, as many rows for each.
         predicts_inside: Whether the method makes the predictions itself, by calling the head: then its output is gated.
+        objects: How its predictions are matched to objects; or why each object cannot have a weight of its own, as the end of a
+            sentence.
     """
 
     method: str = "loss_by_feat"
@@ -123,6 +129,7 @@ class Seam:
     modules: Sequence[str] = ()
     methods: Sequence[str] = ()
     predicts_inside: bool = False
+    objects: Matching | str = NOT_KNOWN
 
 
 _CLS_BOX = {"cls_scores": "loss_cls", "bbox_preds": "loss_bbox"}
@@ -130,51 +137,85 @@ _DETR = Seam(
     gating=by_layer,
     otherwise={"enc_cls_scores": by_dimension(0), "enc_bbox_preds": by_dimension(0)},
     feeds={"all_layers_cls_scores": "loss_cls", "enc_cls_scores": "loss_cls"},
+    objects=ByLayer(
+        {
+            "loss_by_feat_single": {"cls_scores": "all_layers_cls_scores", "bbox_preds": "all_layers_bbox_preds"},
+            "_loss_dn_single": {"dn_cls_scores": "all_layers_cls_scores", "dn_bbox_preds": "all_layers_bbox_preds"},
+        }
+    ),
 )
+
+# Why some heads cannot give each object a weight of its own.
+_HEATMAPS = "its heatmaps are of all objects of a class together"
+_BAGS = "an object is a bag of anchors there, and bags overlap"
+_LOCATIONS = "its map of locations is of all objects together"
+_DENSE = "it trains several dense queries on an object and drops those that overlap"
+_CELLS = "a cell of its grid can be trained on several objects"
 
 # Family (by the name of mmdetection's class, as not every version has each) -> its seams. A loss that is missing from `feeds`
 # shares its predictions with another (GFL's loss_bbox and loss_dfl) or is computed of several predictions at once (FreeAnchor's
 # bags), and cannot be told apart by a gate.
 SEAMS: dict[str, tuple[Seam, ...]] = {
     # Dense heads: the rule, and the losses that have a prediction of their own.
-    "AnchorHead": (Seam(feeds=_CLS_BOX),),
+    "AnchorHead": (Seam(feeds=_CLS_BOX, objects=ByAssigner()),),
     "AnchorFreeHead": (Seam(feeds=_CLS_BOX),),
-    "SSDHead": (Seam(feeds=_CLS_BOX),),
-    "PISASSDHead": (Seam(),),
-    "PISARetinaHead": (Seam(),),
-    "FreeAnchorRetinaHead": (Seam(),),
-    "FSAFHead": (Seam(feeds=_CLS_BOX),),
-    "ATSSHead": (Seam(feeds={**_CLS_BOX, "centernesses": "loss_centerness"}),),
-    "ATSSVLFusionHead": (Seam(feeds={**_CLS_BOX, "centernesses": "loss_centerness"}),),
-    "PAAHead": (Seam(feeds={**_CLS_BOX, "iou_preds": "loss_centerness"}),),
-    "LADHead": (Seam(feeds={**_CLS_BOX, "iou_preds": "loss_centerness"}),),
-    "DDODHead": (Seam(feeds={**_CLS_BOX, "iou_preds": "loss_iou"}),),
-    "TOODHead": (Seam(feeds=_CLS_BOX),),
-    "VFNetHead": (Seam(feeds={**_CLS_BOX, "bbox_preds_refine": "loss_bbox_refine"}),),
-    "GFLHead": (Seam(feeds={"cls_scores": "loss_cls"}),),
-    "LDHead": (Seam(feeds={"cls_scores": "loss_cls"}),),
-    "YOLOFHead": (Seam(feeds=_CLS_BOX),),
-    "GuidedAnchorHead": (Seam(feeds={**_CLS_BOX, "shape_preds": "loss_shape", "loc_preds": "loss_loc"}),),
-    "GARPNHead": (Seam(feeds={**_CLS_BOX, "shape_preds": "loss_shape", "loc_preds": "loss_loc"}),),
-    "SABLRetinaHead": (Seam(feeds={"cls_scores": "loss_cls"}),),
-    "StageCascadeRPNHead": (Seam(feeds=_CLS_BOX),),
-    "FCOSHead": (Seam(feeds={**_CLS_BOX, "centernesses": "loss_centerness"}),),
-    "FoveaHead": (Seam(feeds=_CLS_BOX),),
-    # How points become a box is learnt, and used in the loss only: the gate is on the boxes.
-    "RepPointsHead": (Seam(predictions=("cls_scores",), methods=("points2bbox",), feeds={"cls_scores": "loss_cls"}),),
-    # The spread of its centre prior is learnt, and used in the loss only.
-    "AutoAssignHead": (Seam(modules=("center_prior",)),),
-    "CenterNetHead": (
-        Seam(feeds={"center_heatmap_preds": "loss_center_heatmap", "wh_preds": "loss_wh", "offset_preds": "loss_offset"}),
+    "SSDHead": (Seam(feeds=_CLS_BOX, objects=ByAssigner()),),
+    "PISASSDHead": (Seam(objects=ByAssigner()),),
+    "PISARetinaHead": (Seam(objects=ByAssigner()),),
+    "FreeAnchorRetinaHead": (Seam(objects=_BAGS),),
+    "FSAFHead": (Seam(feeds=_CLS_BOX, objects=ByAssigner()),),
+    "ATSSHead": (Seam(feeds={**_CLS_BOX, "centernesses": "loss_centerness"}, objects=ByAssigner()),),
+    "ATSSVLFusionHead": (Seam(feeds={**_CLS_BOX, "centernesses": "loss_centerness"}, objects=ByAssigner()),),
+    "PAAHead": (Seam(feeds={**_CLS_BOX, "iou_preds": "loss_centerness"}, objects=ByAssigner()),),
+    "LADHead": (
+        Seam(feeds={**_CLS_BOX, "iou_preds": "loss_centerness"}, objects="its teacher matches, and does not say which object to"),
     ),
-    "CenterNetUpdateHead": (Seam(feeds=_CLS_BOX),),
+    "DDODHead": (
+        Seam(
+            feeds={**_CLS_BOX, "iou_preds": "loss_iou"},
+            objects=ByAssigner(of={"cls_scores": "cls_assigner", **dict.fromkeys(("bbox_preds", "iou_preds"), "reg_assigner")}),
+        ),
+    ),
+    "TOODHead": (Seam(feeds=_CLS_BOX, objects=ByAssigner()),),
+    "VFNetHead": (
+        Seam(feeds={**_CLS_BOX, "bbox_preds_refine": "loss_bbox_refine"}, objects=ByAssigner(unless={"use_atss": False})),
+    ),
+    "GFLHead": (Seam(feeds={"cls_scores": "loss_cls"}, objects=ByAssigner()),),
+    "LDHead": (Seam(feeds={"cls_scores": "loss_cls"}, objects=ByAssigner()),),
+    # It may take a prior's box for several objects.
+    "YOLOFHead": (Seam(feeds=_CLS_BOX, objects=ByAssigner(pairs=("bbox_preds",))),),
+    "GuidedAnchorHead": (Seam(feeds={**_CLS_BOX, "shape_preds": "loss_shape", "loc_preds": "loss_loc"}, objects=_LOCATIONS),),
+    "GARPNHead": (Seam(feeds={**_CLS_BOX, "shape_preds": "loss_shape", "loc_preds": "loss_loc"}, objects=_LOCATIONS),),
+    "SABLRetinaHead": (Seam(feeds={"cls_scores": "loss_cls"}, objects=ByAssigner()),),
+    "StageCascadeRPNHead": (Seam(feeds=_CLS_BOX, objects=ByAssigner()),),
+    "FCOSHead": (Seam(feeds={**_CLS_BOX, "centernesses": "loss_centerness"}, objects=ByNumberedLabels()),),
+    "FoveaHead": (Seam(feeds=_CLS_BOX, objects=ByNumberedLabels()),),
+    # How points become a box is learnt, and used in the loss only: the gate is on the boxes.
+    "RepPointsHead": (
+        Seam(
+            predictions=("cls_scores",),
+            methods=("points2bbox",),
+            feeds={"cls_scores": "loss_cls"},
+            objects=ByAssignerWithPoints(of={"cls_scores": "refine_assigner"}),
+        ),
+    ),
+    # The spread of its centre prior is learnt, and used in the loss only.
+    "AutoAssignHead": (Seam(modules=("center_prior",), objects="every object takes part in every location's loss there"),),
+    "CenterNetHead": (
+        Seam(
+            feeds={"center_heatmap_preds": "loss_center_heatmap", "wh_preds": "loss_wh", "offset_preds": "loss_offset"},
+            objects=_HEATMAPS,
+        ),
+    ),
+    "CenterNetUpdateHead": (Seam(feeds=_CLS_BOX, objects=_HEATMAPS),),
     "CornerHead": (
         Seam(
             feeds={
                 **dict.fromkeys(("tl_heats", "br_heats"), "loss_heatmap"),
                 **dict.fromkeys(("tl_embs", "br_embs"), "loss_embedding"),
                 **dict.fromkeys(("tl_offs", "br_offs"), "loss_offset"),
-            }
+            },
+            objects=_HEATMAPS,
         ),
     ),
     "CentripetalHead": (
@@ -184,53 +225,98 @@ SEAMS: dict[str, tuple[Seam, ...]] = {
                 **dict.fromkeys(("tl_offs", "br_offs"), "loss_offset"),
                 **dict.fromkeys(("tl_guiding_shifts", "br_guiding_shifts"), "loss_guiding_shift"),
                 **dict.fromkeys(("tl_centripetal_shifts", "br_centripetal_shifts"), "loss_centripetal_shift"),
-            }
+            },
+            objects=_HEATMAPS,
         ),
     ),
-    "YOLOXHead": (Seam(feeds={"cls_scores": "loss_cls", "objectnesses": "loss_obj"}),),
-    "YOLOV3Head": (Seam(),),
-    "RTMDetHead": (Seam(feeds=_CLS_BOX),),
-    "RTMDetInsHead": (Seam(feeds={**_CLS_BOX, "kernel_preds": "loss_mask", "mask_feat": "loss_mask"}),),
+    "YOLOXHead": (Seam(feeds={"cls_scores": "loss_cls", "objectnesses": "loss_obj"}, objects=ByAssigner()),),
+    "YOLOV3Head": (Seam(objects=ByAssigner()),),
+    "RTMDetHead": (Seam(feeds=_CLS_BOX, objects=ByAssigner()),),
+    "RTMDetInsHead": (
+        Seam(feeds={**_CLS_BOX, "kernel_preds": "loss_mask", "mask_feat": "loss_mask"}, objects=ByAssignerWithMasks()),
+    ),
     # Heads of one-stage masks. What the box head stores for the mask head is the mask head's to weigh.
-    "YOLACTHead": (Seam(feeds=_CLS_BOX, handed_on=("coeff_preds",)),),
-    "CondInstBboxHead": (Seam(feeds={**_CLS_BOX, "centernesses": "loss_centerness"}, handed_on=("param_preds",)),),
-    "YOLACTProtonet": (Seam(gating=by_entry, feeds={"mask_preds": "loss_mask", "segm_preds": "loss_segm"}),),
-    "CondInstMaskHead": (Seam(gating=by_entry, feeds={"mask_preds": "loss_mask"}),),
-    "BoxInstMaskHead": (Seam(gating=by_entry),),
-    "SOLOHead": (Seam(feeds={"mlvl_mask_preds": "loss_mask", "mlvl_cls_preds": "loss_cls"}),),
+    "YOLACTHead": (Seam(feeds=_CLS_BOX, handed_on=("coeff_preds",), objects=ByAssigner()),),
+    "CondInstBboxHead": (
+        Seam(feeds={**_CLS_BOX, "centernesses": "loss_centerness"}, handed_on=("param_preds",), objects=ByNumberedLabels()),
+    ),
+    "YOLACTProtonet": (
+        Seam(
+            gating=by_entry,
+            feeds={"mask_preds": "loss_mask", "segm_preds": "loss_segm"},
+            objects="its semantic loss is of all objects together",
+        ),
+    ),
+    "CondInstMaskHead": (Seam(gating=by_entry, feeds={"mask_preds": "loss_mask"}, objects=ByPositives()),),
+    "BoxInstMaskHead": (Seam(gating=by_entry, objects=ByPositives()),),
+    "SOLOHead": (Seam(feeds={"mlvl_mask_preds": "loss_mask", "mlvl_cls_preds": "loss_cls"}, objects=_CELLS),),
     "DecoupledSOLOHead": (
-        Seam(feeds={**dict.fromkeys(("mlvl_mask_preds_x", "mlvl_mask_preds_y"), "loss_mask"), "mlvl_cls_preds": "loss_cls"}),
+        Seam(
+            feeds={**dict.fromkeys(("mlvl_mask_preds_x", "mlvl_mask_preds_y"), "loss_mask"), "mlvl_cls_preds": "loss_cls"},
+            objects=_CELLS,
+        ),
     ),
     "SOLOV2Head": (
-        Seam(feeds={**dict.fromkeys(("mlvl_kernel_preds", "mask_feats"), "loss_mask"), "mlvl_cls_preds": "loss_cls"}),
+        Seam(
+            feeds={**dict.fromkeys(("mlvl_kernel_preds", "mask_feats"), "loss_mask"), "mlvl_cls_preds": "loss_cls"},
+            objects=_CELLS,
+        ),
     ),
     # Queries: decoder layers come before images; loss_bbox and loss_iou share the boxes.
     "DETRHead": (_DETR,),
     "DDQDETRHead": (
-        _DETR,
-        Seam("loss", predictions=("aux_enc_outputs_class", "aux_enc_outputs_coord")),
+        replace(_DETR, objects=_DENSE),
+        Seam("loss", predictions=("aux_enc_outputs_class", "aux_enc_outputs_coord"), objects=_DENSE),
     ),
-    "MaskFormerHead": (Seam(gating=by_layer, feeds={"all_cls_scores": "loss_cls"}),),
+    "MaskFormerHead": (
+        Seam(
+            gating=by_layer,
+            feeds={"all_cls_scores": "loss_cls"},
+            objects=ByLayer({"_loss_by_feat_single": {"cls_scores": "all_cls_scores", "mask_preds": "all_mask_preds"}}),
+        ),
+    ),
     # Semantic maps.
-    "BaseSemanticHead": (Seam("loss", predictions=(), predicts_inside=True),),
-    "FusedSemanticHead": (Seam("loss", predictions=("mask_preds",)),),
-    "GlobalContextHead": (Seam("loss", predictions=("pred",)),),
+    "BaseSemanticHead": (Seam("loss", predictions=(), predicts_inside=True, objects=NO_OBJECTS),),
+    "FusedSemanticHead": (Seam("loss", predictions=("mask_preds",), objects=NO_OBJECTS),),
+    "GlobalContextHead": (Seam("loss", predictions=("pred",), objects="it classifies the whole picture"),),
     # Heads of RoIs.
-    "BBoxHead": (Seam("loss", by_roi, feeds={"cls_score": "loss_cls", "bbox_pred": "loss_bbox"}),),
-    "SABLHead": (Seam("loss", by_roi, feeds={"cls_score": "loss_cls"}),),
-    "MultiInstanceBBoxHead": (Seam("loss", by_roi),),
-    "DIIHead": (Seam("loss_and_target", by_sample("priors"), feeds={"cls_score": "loss_cls"}),),
-    "FCNMaskHead": (Seam("loss_and_target", by_sample("pos_priors"), feeds={"mask_preds": "loss_mask"}),),
+    "BBoxHead": (
+        Seam(
+            "loss", by_roi, feeds={"cls_score": "loss_cls", "bbox_pred": "loss_bbox"}, objects=BySampler(sampled_rows, told=False)
+        ),
+    ),
+    "SABLHead": (Seam("loss", by_roi, feeds={"cls_score": "loss_cls"}, objects=BySampler(sampled_rows, told=False)),),
+    "MultiInstanceBBoxHead": (Seam("loss", by_roi, objects="a RoI is matched to several objects at once"),),
+    "DIIHead": (Seam("loss_and_target", by_sample("priors"), feeds={"cls_score": "loss_cls"}, objects=BySampler(query_rows)),),
+    "FCNMaskHead": (
+        Seam("loss_and_target", by_sample("pos_priors"), feeds={"mask_preds": "loss_mask"}, objects=BySampler(positive_rows)),
+    ),
     "MaskPointHead": (
-        Seam("loss_and_target", by_sample("pos_priors"), predictions=("point_pred",), feeds={"point_pred": "loss_point"}),
+        Seam(
+            "loss_and_target",
+            by_sample("pos_priors"),
+            predictions=("point_pred",),
+            feeds={"point_pred": "loss_point"},
+            objects=BySampler(positive_rows),
+        ),
     ),
     "MaskIoUHead": (
         Seam(
-            "loss_and_target", by_sample("pos_priors"), predictions=("mask_iou_pred",), feeds={"mask_iou_pred": "loss_mask_iou"}
+            "loss_and_target",
+            by_sample("pos_priors"),
+            predictions=("mask_iou_pred",),
+            feeds={"mask_iou_pred": "loss_mask_iou"},
+            objects=BySampler(positive_rows),
         ),
     ),
     "GridHead": (
-        Seam("loss", by_sample("pos_priors", chosen="sample_idx"), predictions=("grid_pred",), feeds={"grid_pred": "loss_grid"}),
+        Seam(
+            "loss",
+            by_sample("pos_priors", chosen="sample_idx"),
+            predictions=("grid_pred",),
+            feeds={"grid_pred": "loss_grid"},
+            objects=BySampler(positive_rows, chosen="sample_idx"),
+        ),
     ),
 }
 
@@ -239,12 +325,16 @@ def seams_of(head_class: type) -> tuple[Seam, ...]:
     """The seams of a head, by its nearest ancestor in the table; none where there is no method that they could be put on.
 
     A subclass that has a loss method of its own keeps its family's seam but not its addressable losses: what its predictions
-    feed is not known.
+    feed is not known. Where the method is none of mmdetection's own, how it matches objects is not known either.
     """
     for ancestor in head_class.__mro__:
         if ancestor.__name__ in SEAMS and ancestor.__module__.startswith("mmdet."):
-            return tuple(
-                seam if getattr(head_class, seam.method) is getattr(ancestor, seam.method) else replace(seam, feeds={})
-                for seam in SEAMS[ancestor.__name__]
-            )
+            return tuple(_of_subclass(head_class, ancestor, seam) for seam in SEAMS[ancestor.__name__])
     return (Seam(),) if callable(getattr(head_class, "loss_by_feat", None)) else ()
+
+
+def _of_subclass(head_class: type, ancestor: type, seam: Seam) -> Seam:
+    if getattr(head_class, seam.method) is getattr(ancestor, seam.method):
+        return seam
+    of_mmdet = getattr(head_class, seam.method).__module__.startswith("mmdet.")
+    return replace(seam, feeds={}, objects=seam.objects if of_mmdet else "it has a loss method of its own")

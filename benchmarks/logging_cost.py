@@ -1,0 +1,120 @@
+"""What it costs to log what each data set contributes: the time of the measurements over the time of a training step.
+
+    .venv/bin/python benchmarks/logging_cost.py [--steps N] [--data-sets N]
+
+Detectors of mmdetection's own at their full width (ResNet-18 as backbone, so that a CPU can do it: a larger one makes the step
+longer and the measurement not), on random pictures, a data set for each picture or two. A training step (forward, backward, SGD),
+a measurement of the losses and one of the gradients too take turns in one process. By default every 50th step is measured, and
+every fifth measurement is of the gradients too: the last column is what that adds to the training, in per cent, with a 95 %
+bootstrap interval.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+import torch
+from mmengine.config import Config
+from support.detectors import CONFIGS, build, make_batch
+
+from headweights.mmdet.contributions import measured
+from headweights.mmdet.plan import weigh_every_head
+from headweights.mmdet.probe import Capture, heads_of_losses
+from headweights.origins import ORIGINS, Origin, Part
+
+MODELS = {
+    "Faster R-CNN": "faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py",
+    "Mask R-CNN": "mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py",
+    "RetinaNet": "retinanet/retinanet_r50_fpn_1x_coco.py",
+    "FCOS": "fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py",
+    "ATSS": "atss/atss_r50_fpn_1x_coco.py",
+}
+INTERVAL, TO_GRADIENTS = 50, 5
+
+
+def detector(path: str) -> Any:
+    config = Config.fromfile(CONFIGS / path).model
+    config.backbone.update(depth=18, init_cfg=None)
+    if "caffe" in path:
+        config.backbone.style = "pytorch"
+    config.neck.in_channels = [64, 128, 256, 512]
+    model = build(config)
+    weigh_every_head(model)
+    return model
+
+
+class Turns:
+    """A training step and its two kinds of measurement, timed."""
+
+    def __init__(self, model: Any, data: Any, data_sets: list[str]) -> None:
+        self.model, self.data, self.data_sets = model, data, data_sets
+        self.optimizer = torch.optim.SGD(model.parameters(), lr=1e-6)
+        self.heads: dict[str, str] = {}
+        self.seconds: dict[str, list[float]] = {"step": [], "losses": [], "gradients": []}
+
+    def turn(self, number: int) -> None:
+        captured: list[Capture] = []
+        capture = Capture(self.model, captured.append)
+        capture.begin()
+        start = time.perf_counter()
+        losses = self.model(self.data["inputs"], self.data["data_samples"], mode="loss")
+        total, _ = self.model.parse_losses(losses)
+        self.optimizer.zero_grad()
+        total.backward()
+        self.optimizer.step()
+        seconds = {"step": time.perf_counter() - start}
+        self.heads = self.heads or heads_of_losses(captured[0])
+        for kind in ("losses", "gradients"):
+            start = time.perf_counter()
+            measured(captured[0], self.heads, self.data_sets, with_gradients=kind == "gradients")
+            seconds[kind] = time.perf_counter() - start
+        if number >= 0:  # the first warms up
+            for kind, taken in seconds.items():
+                self.seconds[kind].append(taken)
+
+    def cost(self, turns: list[int]) -> float:
+        """Per cent of the training time at the default interval, from some of the turns."""
+        step, losses, gradients = (statistics.median(self.seconds[kind][turn] for turn in turns) for kind in self.seconds)
+        return 100 * ((TO_GRADIENTS - 1) * losses + gradients) / TO_GRADIENTS / INTERVAL / step
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=9, help="turns of each detector (default: 9)")
+    parser.add_argument("--size", type=int, default=320, help="side of the pictures in pixels (default: 320)")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    random.seed(0)
+    print(f"{options.steps} turns, pictures of {options.size} px, one thread\n")
+    print("| detector | images | data sets | step | losses / step | with gradients / step | added at the default interval |")
+    print("|---|---|---|---|---|---|---|")
+    for name, path in MODELS.items():
+        for images, count in ((4, 2), (8, 4)):
+            model = detector(path)
+            data = make_batch(model, images=images, size=options.size)
+            data_sets = [f"set {number}" for number in range(count)]
+            for number, sample in enumerate(data["data_samples"]):
+                sample.set_metainfo({ORIGINS: (Part(Origin(data_sets[number % count])),)})
+            turns = Turns(model, data, data_sets)
+            for number in range(-1, options.steps):
+                turns.turn(number)
+            medians = {kind: statistics.median(seconds) for kind, seconds in turns.seconds.items()}
+            drawn = sorted(turns.cost(random.choices(range(options.steps), k=options.steps)) for _ in range(1000))
+            print(
+                f"| {name} | {images} | {count} | {medians['step']:.2f} s | {medians['losses'] / medians['step']:.2f} | "
+                f"{medians['gradients'] / medians['step']:.2f} | {turns.cost(list(range(options.steps))):.2f} % "
+                f"({drawn[25]:.2f} to {drawn[974]:.2f}) |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

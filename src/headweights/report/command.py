@@ -1,0 +1,36 @@
+"""`headweights report`: what the command line adds to the report."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from headweights.errors import WeightError
+
+# What the report imports, besides what the command line itself needs.
+NEEDED = {"jinja2": "jinja2", "PIL": "pillow", "plotly": "plotly", "pydantic": "pydantic"}
+
+
+def report(
+    work_dirs: Annotated[list[Path], typer.Argument(metavar="WORK_DIR...", help="Work directories of training runs.")],
+    out: Annotated[Path | None, typer.Option(help="The file to write; report.html in the first WORK_DIR by default.")] = None,
+) -> None:
+    """Show what was set and what came out, of one run or several side by side, in one HTML file."""
+    for module, package in NEEDED.items():
+        if find_spec(module) is None:
+            _stop(f'the report needs {package}: pip install "headweights[report]"', 1)
+    from headweights.report.page import DEFAULT_NAME, write_report
+
+    try:
+        written = write_report(work_dirs, work_dirs[0] / DEFAULT_NAME if out is None else out)
+    except WeightError as error:
+        _stop(str(error), 2)
+    except OSError as error:
+        _stop(str(error), 1)
+    typer.echo(str(written))
+
+
+def _stop(message: str, code: int) -> NoReturn:
+    typer.echo(f"headweights report: {message}", err=True)
+    raise typer.Exit(code)

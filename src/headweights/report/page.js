@@ -1,0 +1,119 @@
+"use strict";
+(() => {
+  const DASHES = ["solid", "dot", "dash", "dashdot", "longdash"];
+  const COLOURS = 8;
+  const { charts } = JSON.parse(document.getElementById("data").textContent);
+  const off = { dataset: new Set(), run: new Set() };
+  const drawn = new Set();
+
+  // A theme's colour as the browser computes it: what var() and light-dark() come to at this moment.
+  const probe = document.body.appendChild(document.createElement("i"));
+  probe.hidden = true;
+  const colour = (name) => {
+    probe.style.color = `var(--${name})`;
+    return getComputedStyle(probe).color;
+  };
+  // Plotly takes text for markup.
+  const literally = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+  const ofDataset = (number) => colour(`d${number % COLOURS}`);
+
+  const isOn = (datasets, runs) => !datasets.some((n) => off.dataset.has(n)) && !runs.some((n) => off.run.has(n));
+
+  function trace(curve, chart) {
+    // A pair of data sets: the line is of the one, its points are of the other. No data set: the colour of text.
+    const [first, second] = [curve.datasets[0], curve.datasets.at(-1)];
+    const line = curve.datasets.length ? ofDataset(second) : colour("text");
+    const isPair = curve.datasets.length > 1;
+    const few = curve.x.length <= 12;
+    return {
+      type: "scatter",
+      mode: few || isPair || second >= COLOURS ? "lines+markers" : "lines",
+      name: literally(curve.name),
+      x: curve.x,
+      y: curve.y,
+      visible: isOn(curve.datasets, [curve.run]),
+      line: { color: line, dash: DASHES[curve.run % DASHES.length], width: 2, shape: chart.steps ? "hv" : "linear" },
+      marker: { color: isPair ? ofDataset(first) : line, size: few ? 7 : 6, maxdisplayed: few ? 0 : 14 },
+      hovertemplate: `%{y:${chart.format === ".0%" ? ".1%" : ".4~g"}}`,
+    };
+  }
+
+  function layout(chart) {
+    const [text, muted, grid] = [colour("text"), colour("muted"), colour("grid")];
+    const axis = { gridcolor: grid, linecolor: grid, zeroline: false, tickfont: { color: muted }, automargin: true, fixedrange: coarse };
+    return {
+      paper_bgcolor: "rgba(0,0,0,0)",
+      plot_bgcolor: "rgba(0,0,0,0)",
+      font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: text },
+      margin: { l: 48, r: 14, t: 10, b: 36 },
+      showlegend: false,
+      hovermode: "x unified",
+      hoverlabel: { bgcolor: colour("page"), bordercolor: colour("line"), font: { color: text, size: 12 }, namelength: 40 },
+      dragmode: coarse ? false : "zoom",
+      xaxis: { ...axis, title: { text: "iteration", font: { size: 11, color: muted }, standoff: 4 }, rangemode: "tozero", nticks: 7, hoverformat: ",d" },
+      yaxis: {
+        ...axis,
+        title: { text: chart.y, font: { size: 11, color: muted }, standoff: 4 },
+        tickformat: chart.format === "~g" ? "" : chart.format,
+        exponentformat: "power",
+        nticks: 6,
+        rangemode: chart.from_zero ? "tozero" : "normal",
+        ...(chart.range ? { range: [chart.range[0] - 0.03, chart.range[1] + 0.03] } : {}),
+        zeroline: chart.range?.[0] < 0,
+        zerolinecolor: muted,
+      },
+    };
+  }
+  // A finger that drags means to scroll the page.
+  const coarse = matchMedia("(pointer: coarse)").matches;
+
+  function draw(figure) {
+    const chart = charts[figure.dataset.chart];
+    // Without Plotly's own buttons: they hide data, and one of them would send it to a server.
+    const config = { responsive: true, displayModeBar: false };
+    Plotly.react(figure.querySelector(".plot"), chart.traces.map((curve) => trace(curve, chart)), layout(chart), config);
+    drawn.add(figure);
+  }
+  const redraw = () => drawn.forEach(draw);
+
+  // Charts are drawn when they come near: a page of a hundred opens as fast as a page of one.
+  const figures = [...document.querySelectorAll(".chart")];
+  const near = new IntersectionObserver(
+    (entries) => entries.filter((entry) => entry.isIntersecting).forEach((entry) => (near.unobserve(entry.target), draw(entry.target))),
+    { rootMargin: "600px" },
+  );
+  figures.forEach((figure) => near.observe(figure));
+  addEventListener("beforeprint", () => figures.filter((figure) => !drawn.has(figure)).forEach(draw));
+
+  const numbers = (element, key) => (element.dataset[key] ?? "").split(" ").filter(Boolean).map(Number);
+  function showAndHide() {
+    for (const element of document.querySelectorAll("[data-datasets], [data-runs]"))
+      element.hidden = !isOn(numbers(element, "datasets"), numbers(element, "runs"));
+    redraw();
+  }
+  for (const chip of document.querySelectorAll(".chip"))
+    chip.addEventListener("click", () => {
+      const on = chip.getAttribute("aria-pressed") !== "true";
+      chip.setAttribute("aria-pressed", on);
+      off[chip.dataset.kind][on ? "delete" : "add"](Number(chip.dataset.number));
+      showAndHide();
+    });
+
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  const button = document.getElementById("theme");
+  const isDark = () => (document.documentElement.dataset.theme ?? (system.matches ? "dark" : "light")) === "dark";
+  const label = () => (button.textContent = isDark() ? "Light theme" : "Dark theme");
+  button.addEventListener("click", () => {
+    const theme = isDark() ? "light" : "dark";
+    document.documentElement.dataset.theme = theme;
+    try {
+      localStorage.setItem("headweights-theme", theme);
+    } catch {
+      // Some browsers keep nothing for a file: the choice lasts as long as the page.
+    }
+    label();
+    redraw();
+  });
+  system.addEventListener("change", () => (label(), redraw()));
+  label();
+})();

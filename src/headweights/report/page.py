@@ -1,0 +1,237 @@
+"""The page: one HTML file with everything in it, to be opened from anywhere."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from plotly.offline import get_plotlyjs
+
+from headweights import __version__
+from headweights.errors import WeightError
+from headweights.report.charts import Charts, Group, all_charts
+from headweights.report.log import GRADIENT_COSINE, GRADIENT_SHARE, LOSS_SHARE, RAW_LOSS, WEIGHT, WEIGHTED_LOSS
+from headweights.report.pictures import Picture, pictures_of
+from headweights.report.run import Run, read_runs
+from headweights.report.tables import differences, weight_table
+from headweights.report.words import dataset_in_words, number, opposed_gradients, percent
+
+DEFAULT_NAME = "report.html"
+
+# As many colours as page.css has; further data sets take them again, with points on their curves.
+COLOURS = 8
+
+
+def write_report(work_dirs: Sequence[Path], out: Path) -> Path:
+    """Writes the report of one training run, or of several side by side.
+
+    Args:
+        work_dirs: The runs' work directories, as mmengine makes them. The first is what the others are compared with.
+        out: The HTML file; its folder is made, an earlier file is replaced.
+
+    Returns:
+        The absolute path of the file.
+
+    Raises:
+        WeightError: A work directory does not exist or holds no log, or `out` is a folder. Nothing is written.
+        OSError: The file cannot be written. An earlier one stays as it was.
+    """
+    if not work_dirs:
+        raise WeightError("no work directory is named; a report is of one run at least.")
+    if out.is_dir():
+        raise WeightError(f"{out} is a folder; name the HTML file to write.")
+    page = make_page(read_runs(work_dirs))
+    out = Path(os.path.abspath(out))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    # In one go: a reader of the file share sees the earlier report or this one.
+    part = out.with_name(f"{out.name}.{os.getpid()}.part")
+    try:
+        part.write_text(page, encoding="utf-8", errors="replace")
+        part.replace(out)
+    finally:
+        part.unlink(missing_ok=True)
+    return out
+
+
+@dataclass
+class _Section:
+    """A section of charts. `empty` says why there is none where there are no groups."""
+
+    anchor: str
+    short: str
+    title: str
+    intro: str
+    groups: list[Group]
+    empty: str
+    warnings: list[tuple[int, list[int], str]]
+
+
+@dataclass
+class _Shown:
+    """A data set as the page shows it: its weights in words, run by run, and pictures."""
+
+    name: str
+    number: int
+    facts: str
+    is_target: bool
+    words: list[tuple[int, str, str]]
+    pictures: list[Picture]
+    without_pictures: str
+
+
+def make_page(runs: Sequence[Run]) -> str:
+    """The HTML text of the report of these runs, with Plotly's script, styles, data and pictures inside."""
+    datasets = list(dict.fromkeys(name for run in runs for name in run.datasets))
+    sections = _sections(runs, datasets)
+    charts = all_charts(group for section in sections for group in section.groups)
+    numbers = {id(chart): n for n, chart in enumerate(charts)}
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined, loader=jinja2.BaseLoader()
+    )
+    return environment.from_string(_part("page.html.jinja")).render(
+        version=__version__,
+        css=_part("page.css"),
+        script=_part("page.js"),
+        plotly=get_plotlyjs(),
+        data=_json({"charts": [chart.as_dict for chart in charts], "datasets": datasets, "runs": [run.name for run in runs]}),
+        runs=runs,
+        facts=[_facts(run) for run in runs],
+        datasets=datasets,
+        shown=[_shown(name, n, runs) for n, name in enumerate(datasets)],
+        tables=[weight_table(run, n, datasets) for n, run in enumerate(runs) if run.table],
+        differences=differences(runs, datasets) if len(runs) > 1 else None,
+        sections=sections,
+        chart_number=lambda chart: numbers[id(chart)],
+        colours=COLOURS,
+    )
+
+
+def _part(name: str) -> str:
+    return (files("headweights.report") / name).read_text(encoding="utf-8")
+
+
+def _json(data: Any) -> str:
+    """JSON that may stand in a script element, whatever names it holds."""
+    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _sections(runs: Sequence[Run], datasets: Sequence[str]) -> list[_Section]:
+    charts = Charts(runs, datasets)
+    opposed = []
+    for n, run in enumerate(runs):
+        for pair, sentence in opposed_gradients(run):
+            numbers = [datasets.index(name) for name in pair if name in datasets]
+            opposed.append((n, numbers, (f"{run.name}: " if len(runs) > 1 else "") + sentence + "."))
+    logged = {entry.quantity for run in runs for entry in run.log.entries}
+    still = "The weights did not move: they are those of the table above." if WEIGHT in logged else _absent(WEIGHT)
+    return [
+        _Section(
+            "losses",
+            "Losses",
+            "Losses by data set and head",
+            "Raw: as if every weight were 1. Weighted: what trains the detector.",
+            charts.losses(),
+            _absent(RAW_LOSS, WEIGHTED_LOSS),
+            [],
+        ),
+        _Section(
+            "shares",
+            "Loss shares",
+            "Shares of the loss",
+            "How much of a head's weighted loss each data set makes up.",
+            charts.loss_shares(),
+            _absent(LOSS_SHARE),
+            [],
+        ),
+        _Section("weights-over-time", "Over time", "Weights over time", "The weights that move.", charts.weights(), still, []),
+        _Section(
+            "gradient-shares",
+            "Gradient shares",
+            "Shares of the gradient",
+            "How much of the gradient that a head sends into the features comes from each data set.",
+            charts.gradient_shares(),
+            _absent(GRADIENT_SHARE),
+            [],
+        ),
+        _Section(
+            "cosines",
+            "Cosines",
+            "Gradient cosines",
+            "1: two data sets pull a head the same way; 0: they have nothing to do with each other; below 0: what one learns the "
+            "other unlearns. The line has one set's colour, its points the other's.",
+            charts.cosines(),
+            _absent(GRADIENT_COSINE),
+            opposed,
+        ),
+        _Section(
+            "validation",
+            "Validation",
+            "Validation",
+            "Where mmengine counts epochs, a value stands at the last training step logged before it.",
+            charts.metrics(),
+            "No validation metrics in the log.",
+            [],
+        ),
+        _Section(
+            "training",
+            "Training",
+            "Training as logged",
+            "mmengine's own scalars, which do not tell the data sets apart.",
+            charts.training(),
+            "No training losses in the log.",
+            [],
+        ),
+    ]
+
+
+def _absent(*quantities: str) -> str:
+    return "Not in the log: no entries " + " or ".join(f"{quantity}/…" for quantity in quantities) + "."
+
+
+def _facts(run: Run) -> str:
+    facts = [f"{number(run.log.last_step)} steps logged"]
+    if len(run.sessions) > 1:
+        facts.append(f"{len(run.sessions)} sessions, the last one from {run.sessions[-1]}")
+    if run.record and run.record.target:
+        facts.append(f"target: {run.record.target}")
+    return ", ".join(facts)
+
+
+def _shown(name: str, n: int, runs: Sequence[Run]) -> _Shown:
+    recorded = [(run, dataset) for run in runs if run.record for dataset in run.record.datasets if dataset.name == name]
+    facts: list[str] = []
+    pictures: list[Picture] = []
+    if recorded:
+        dataset = recorded[0][1]
+        for value, said in ((dataset.images, "images"), (dataset.objects, "objects")):
+            facts += [] if value is None else [f"{number(value)} {said}"]
+        facts += [] if dataset.drawn is None else [f"{percent(dataset.drawn)} of the pictures drawn"]
+        if dataset.classes:
+            more = len(dataset.classes) - 8
+            facts.append("classes: " + ", ".join(dataset.classes[:8]) + (f" and {more} more" if more > 0 else ""))
+    for run, dataset in recorded:
+        pictures = pictures_of(dataset, run.path)
+        if any(picture.uri for picture in pictures):
+            break
+    without = "" if pictures else "The record has no sample pictures of it." if recorded else "No record of it, so no pictures."
+    return _Shown(
+        name,
+        n,
+        " · ".join(facts),
+        any(run.record and run.record.target == name for run in runs),
+        [(number_, run.name, _words(run, name)) for number_, run in enumerate(runs) if name in run.datasets],
+        pictures,
+        without,
+    )
+
+
+def _words(run: Run, dataset: str) -> str:
+    logged = any(row.source == "log" for row in run.table)
+    return dataset_in_words(run.table, dataset) + (" (as last logged)" if logged else "")

@@ -1,0 +1,122 @@
+"""Sample pictures small enough to be part of the page."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from PIL import Image, ImageOps
+
+from headweights.report.record import DataSet, Sample
+from headweights.report.words import number
+
+MOST = 6
+WIDEST = 640
+_QUALITY = 82
+
+
+@dataclass(frozen=True)
+class Box:
+    """A box in pixels of the original picture; `title` says what it is, `weight` what it counts."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    title: str
+    line: float
+    opacity: float
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as a JPEG data URI, or, where it could not be read, why not."""
+
+    name: str
+    uri: str
+    width: float
+    height: float
+    boxes: list[Box]
+    caption: str
+    problem: str = ""
+
+
+def pictures_of(dataset: DataSet, work_dir: Path) -> list[Picture]:
+    """At most six sample pictures of a data set, at most 640 pixels wide.
+
+    Args:
+        dataset: Its samples name the files; a relative one is looked for from here, and then from `work_dir`.
+    """
+    return [_picture(sample, dataset.classes, work_dir) for sample in dataset.samples[:MOST]]
+
+
+def _picture(sample: Sample, classes: Sequence[str], work_dir: Path) -> Picture:
+    name = PurePath(sample.image).name
+    caption = _caption(sample)
+    try:
+        uri, width, height = _jpeg(sample.image, work_dir)
+    except FileNotFoundError:
+        return Picture(name, "", 0, 0, [], caption, f"{sample.image} is gone")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        return Picture(name, "", 0, 0, [], caption, f"{sample.image} could not be read ({type(error).__name__})")
+    # The boxes' pixels are those of the size recorded.
+    width, height = sample.width or width, sample.height or height
+    return Picture(name, uri, width, height, _boxes(sample, classes), caption)
+
+
+def _jpeg(image: str, work_dir: Path) -> tuple[str, float, float]:
+    """Data URI, width and height of the original."""
+    path = next((path for path in (Path(image), work_dir / image) if path.is_file()), None)
+    if path is None:
+        raise FileNotFoundError(image)
+    with Image.open(path) as opened:
+        # As mmdetection's loading does, so that boxes and picture agree.
+        turned = ImageOps.exif_transpose(opened)
+        width, height = turned.size
+        small = _eight_bits(turned).convert("RGB")
+    small.thumbnail((WIDEST, 4 * WIDEST))
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=_QUALITY, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode(), width, height
+
+
+def _eight_bits(picture: Image.Image) -> Image.Image:
+    """A picture of 16 bits or floats, stretched to what can be seen."""
+    if picture.mode[0] not in "IF":
+        return picture
+    # Only for these modes are extrema one pair.
+    lowest, highest = (float(value) for value in picture.getextrema())  # type: ignore[arg-type]
+    scale = 255 / (highest - lowest) if highest > lowest else 1.0
+    return picture.convert("F").point(lambda value: value * scale - lowest * scale).convert("L")
+
+
+def _boxes(sample: Sample, classes: Sequence[str]) -> list[Box]:
+    boxes = []
+    for index, (left, top, right, bottom) in enumerate(sample.boxes):
+        label = sample.labels[index] if index < len(sample.labels) else None
+        title = "" if label is None else (classes[label] if 0 <= label < len(classes) else f"class {label}")
+        weight = _at(sample.object_weights, index)
+        if weight is not None:
+            title = f"{title}, weight {number(weight)}".lstrip(", ")
+        # Full weight is a full line; what counts less is thinner and fainter, what counts more thicker, within reason.
+        strength = 1.0 if weight is None else max(0.0, min(weight, 2.0))
+        line, opacity = 1.0 + strength, 0.35 + 0.65 * min(strength, 1.0)
+        boxes.append(Box(left, top, max(0.0, right - left), max(0.0, bottom - top), title, line, round(opacity, 2)))
+    return boxes
+
+
+def _at(values: Sequence[float] | None, index: int) -> float | None:
+    return values[index] if values is not None and index < len(values) else None
+
+
+def _caption(sample: Sample) -> str:
+    parts = [f"{len(sample.boxes)} object{'' if len(sample.boxes) == 1 else 's'}"]
+    if sample.object_weights:
+        low, high = min(sample.object_weights), max(sample.object_weights)
+        parts.append(f"each of weight {number(low)}" if low == high else f"weights {number(low)} to {number(high)}")
+    if sample.image_weights:
+        parts.append("image: " + ", ".join(f"{target} {number(weight)}" for target, weight in sample.image_weights.items()))
+    return "; ".join(parts)

@@ -1,0 +1,139 @@
+"""A training run as its work directory tells it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from headweights.errors import WeightError
+from headweights.report.log import GRADIENT_COSINE, GRADIENT_SHARE, SCALARS, WEIGHT, Log, read_log
+from headweights.report.record import RECORD, Record, Row, read_record
+from headweights.report.settings import read_settings
+
+VIS_DATA = "vis_data"
+
+
+@dataclass
+class Run:
+    """What is known of a run.
+
+    Args:
+        name: What the page calls it: the work directory's name.
+        path: The work directory.
+        log: Its curves.
+        record: What it recorded of data sets, heads and weights; None for a run without headweights.
+        settings: The settings of its config as text, by dotted path; empty where there is none to read.
+        sessions: The names of its sessions, in order; more than one where it was resumed.
+        notes: What is missing or could not be read, a sentence each.
+    """
+
+    name: str
+    path: Path
+    log: Log = field(default_factory=Log)
+    record: Record | None = None
+    settings: dict[str, str] = field(default_factory=dict)
+    sessions: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def datasets(self) -> list[str]:
+        """The data sets' names, in the order of the record, and then those that only the log names."""
+        names = [dataset.name for dataset in self.record.datasets] if self.record else []
+        names += [row.dataset for row in self.table]
+        names += [entry.dataset for entry in self.log.entries if entry.quantity != GRADIENT_COSINE]
+        return list(dict.fromkeys(names))
+
+    @property
+    def table(self) -> list[Row]:
+        """The weights as recorded, or, without a record, as last logged."""
+        if self.record and self.record.table:
+            return self.record.table
+        rows = []
+        for entry, curve in self.log.entries.items():
+            if entry.quantity == WEIGHT and curve.finite:
+                head, loss = self.split_term(entry.term)
+                rows.append(Row(dataset=entry.dataset, head=head, loss=loss, weight=curve.finite[-1], source="log"))
+        return rows
+
+    def split_term(self, term: str) -> tuple[str, str]:
+        """Head path and loss of a term: `rpn_head.loss_cls` -> (`rpn_head`, `loss_cls`); the loss of a head's path is ''."""
+        heads = {head.path for head in self.record.heads} if self.record else set()
+        # What has a gradient of its own is a head.
+        heads |= {entry.term for entry in self.log.entries if entry.quantity in (GRADIENT_SHARE, GRADIENT_COSINE)}
+        if term in heads:
+            return term, ""
+        above = [head for head in heads if term.startswith(head + ".")]
+        if above:
+            head = max(above, key=len)
+            return head, term[len(head) + 1 :]
+        head, _, loss = term.rpartition(".")
+        return (head, loss) if head else (term, "")
+
+
+def read_runs(work_dirs: Sequence[Path]) -> list[Run]:
+    """Reads runs, and gives those that share a name as much of their paths as tells them apart."""
+    runs = [read_run(work_dir) for work_dir in dict.fromkeys(Path(os.path.abspath(path)) for path in work_dirs)]
+    names = [run.name for run in runs]
+    for run in runs:
+        if names.count(run.name) > 1:
+            same = [other.path.parts for other in runs if other.path.name == run.name]
+            depth = next(d for d in range(2, 1000) if len({parts[-d:] for parts in same}) == len(same))
+            run.name = "/".join(run.path.parts[-depth:])
+    return runs
+
+
+def read_run(work_dir: Path) -> Run:
+    """Reads the run of a work directory: `<work_dir>/<timestamp>/vis_data/`, or `<work_dir>/vis_data/`.
+
+    Raises:
+        WeightError: `work_dir` is not a folder, or holds no log of mmengine.
+    """
+    folders = _sessions(work_dir)
+    run = Run(work_dir.name, work_dir, log=read_log(folders), sessions=[folder.parent.name for folder in folders])
+    run.notes += run.log.notes
+    for folder in reversed(folders):
+        run.record, notes = read_record(folder / RECORD)
+        run.notes += notes
+        if run.record is not None:
+            break
+    if run.record is None and not any((folder / RECORD).is_file() for folder in folders):
+        run.notes.append(f"no {RECORD}: its data sets, set weights and pictures are not known.")
+    if not run.log.entries:
+        run.notes.append(
+            "the log has no entries by data set and head; plain scalars are shown (was it trained without headweights?)."
+        )
+    _read_config(run, folders)
+    return run
+
+
+def _sessions(work_dir: Path) -> list[Path]:
+    try:
+        if not work_dir.exists():
+            raise WeightError(f"{work_dir}: no such folder; name the work_dir of a training run.")
+        if not work_dir.is_dir():
+            raise WeightError(f"{work_dir} is a file; name the work_dir of a training run.")
+        candidates = [work_dir / VIS_DATA, *(folder / VIS_DATA for folder in sorted(work_dir.iterdir()) if folder.is_dir())]
+        found = [folder for folder in candidates if (folder / SCALARS).is_file() or (folder / RECORD).is_file()]
+    except OSError as error:
+        raise WeightError(f"{work_dir} could not be read ({error.strerror}).") from error
+    if not found:
+        raise WeightError(f"{work_dir} holds no training log: no <timestamp>/{VIS_DATA}/{SCALARS} of mmengine's LocalVisBackend.")
+    return found
+
+
+def _read_config(run: Run, folders: Sequence[Path]) -> None:
+    """Reads the last session's dump of the config, else the newest one in the work directory."""
+    candidates = [folder / "config.py" for folder in reversed(folders)]
+    try:
+        candidates += sorted(run.path.glob("*.py"), key=lambda path: path.stat().st_mtime, reverse=True)
+        path = next((path for path in candidates if path.is_file()), None)
+        if path is None:
+            run.notes.append("no dump of the config: its settings are not known.")
+        else:
+            run.settings = read_settings(path)
+    except OSError as error:
+        run.notes.append(f"the config could not be read ({error.strerror}): its settings are not known.")
+    except ValueError as error:
+        run.notes.append(f"the config {error}: its settings are not known.")

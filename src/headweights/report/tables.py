@@ -1,0 +1,239 @@
+"""The tables: what the data sets weigh in the heads of a run, and what differs between runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import Any, TypeVar
+
+from headweights.report.log import RAW_LOSS, Curve
+from headweights.report.record import Row
+from headweights.report.run import Run
+from headweights.report.settings import NAMED
+from headweights.report.words import NOTHING, number, percent, schedule_in_words
+
+# Settings that differ between any two runs and say nothing.
+_OF_NO_INTEREST = ("work_dir", "experiment_name", "visualizer", "vis_backends", "_wandb")
+_MOST_SETTINGS = 200
+_UNKNOWN = "unknown"
+_K = TypeVar("_K")
+
+# In the name of a metric: less of it is better.
+_LESS_IS_BETTER = ("loss", "error", "err_", "miss_rate")
+
+
+@dataclass
+class Cell:
+    """A data set's weight in a head: as a whole, and the losses that have another one."""
+
+    weight: str = ""
+    schedule: str = ""
+    share: str = ""
+    is_default: bool = False
+    losses: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass
+class WeightRow:
+    """A data set's row of the table of weights, a cell a head; `dataset` is its number."""
+
+    name: str
+    dataset: int
+    images: str
+    objects: str
+    drawn: str
+    cells: list[Cell]
+
+
+@dataclass
+class WeightTable:
+    """The weights of a run."""
+
+    run: int
+    name: str
+    heads: list[tuple[str, str]]
+    rows: list[WeightRow]
+    source: str
+
+
+@dataclass
+class Difference:
+    """A row of what differs: a value a run, and for outcomes how far each is from the first run's."""
+
+    what: str
+    values: list[str]
+    deltas: list[str]
+    datasets: list[int] = field(default_factory=list)
+
+
+@dataclass
+class Differences:
+    """What differs between runs: `set` and `settings` were put in, `outcomes` and `losses` came out; `same` does not differ."""
+
+    set: list[Difference]
+    settings: list[Difference]
+    outcomes: list[Difference]
+    losses: list[Difference]
+    same: list[str]
+    left_out: int
+
+
+def weight_table(run: Run, number_of_run: int, datasets: Sequence[str]) -> WeightTable:
+    """The table of data sets and heads of one run."""
+    table = run.table
+    recorded = {head.path: head.class_name for head in run.record.heads} if run.record else {}
+    heads = {row.head: recorded.get(row.head, "") for row in table}
+    known = {dataset.name: dataset for dataset in run.record.datasets} if run.record else {}
+    rows = []
+    for name in run.datasets:
+        dataset = known.get(name)
+        rows.append(
+            WeightRow(
+                name,
+                datasets.index(name),
+                number(dataset.images if dataset else None),
+                number(dataset.objects if dataset else None),
+                percent(dataset.drawn if dataset else None),
+                [_cell([row for row in table if row.dataset == name and row.head == head]) for head in heads],
+            )
+        )
+    source = "" if run.record and run.record.table else "as last logged; the run left no record of what was set"
+    return WeightTable(number_of_run, run.name, list(heads.items()), rows, source)
+
+
+def _cell(rows: Sequence[Row]) -> Cell:
+    if not rows:
+        return Cell(NOTHING)
+    whole = next((row for row in rows if not row.loss), None)
+    losses = [row for row in rows if row.loss]
+    if whole is None and len({(_told(row), row.share) for row in losses}) == 1:
+        # No row for the head, and its losses are alike: what holds for one holds for it.
+        whole, losses = losses[0], []
+    if whole is None:
+        return Cell(losses=[(row.loss, _told(row) + _share(row)) for row in losses])
+    return Cell(
+        number(whole.weight) + _effective(whole),
+        schedule_in_words(whole.schedule) if whole.schedule else "",
+        "" if whole.share is None else percent(whole.share),
+        whole.source == "default",
+        [(row.loss, _told(row) + _share(row)) for row in losses if _told(row) != _told(whole)],
+    )
+
+
+def _told(row: Row) -> str:
+    return _weight(row) + ("" if row.schedule else _effective(row))
+
+
+def _effective(row: Row) -> str:
+    changed = row.effective_weight is not None and abs(row.effective_weight - row.weight) > 1e-9
+    return f", effective {number(row.effective_weight)}" if changed else ""
+
+
+def _share(row: Row) -> str:
+    return "" if row.share is None else f" ({percent(row.share)})"
+
+
+def _weight(row: Row) -> str:
+    return schedule_in_words(row.schedule) if row.schedule else number(row.weight)
+
+
+def differences(runs: Sequence[Run], datasets: Sequence[str]) -> Differences:
+    """What differs between the runs, each compared with the first."""
+    set_: list[Difference] = []
+    same: list[str] = []
+    for label, path in NAMED.items():
+        _compare(label, _setting(runs, path), set_, same)
+    weights = [{(row.dataset, row.head, row.loss): _told(row) for row in run.table} for run in runs]
+    equal = True
+    for dataset, head in dict.fromkeys((dataset, head) for dataset, head, _ in _union(weights)):
+        of_losses = dict.fromkeys(loss for name, path, loss in _union(weights) if (name, path) == (dataset, head))
+        rows = {loss: [_weight_in(table, dataset, head, loss) for table in weights] for loss in of_losses}
+        common = rows.get("")
+        if common is None and len(set(map(tuple, rows.values()))) == 1:
+            common = next(iter(rows.values()))
+        if common is not None:
+            rows = {"": common} | {loss: values for loss, values in rows.items() if values != common}
+        for loss, values in rows.items():
+            if len(set(values)) > 1:
+                equal = False
+                what = f"weight in {head}" + (f", {loss}" if loss else "")
+                set_.append(Difference(f"{dataset}: {what}", values, [], _numbers([dataset], datasets)))
+    if equal and all(weights):
+        same.append("all weights")
+    settings: list[Difference] = []
+    for path in _union([run.settings for run in runs]):
+        if path not in NAMED.values() and not path.startswith(_OF_NO_INTEREST):
+            _compare(path, _setting(runs, path), settings, [])
+    if any(not run.settings for run in runs):
+        # They would all differ from nothing.
+        settings = []
+    return Differences(
+        set_, settings[:_MOST_SETTINGS], _outcomes(runs), _losses(runs, datasets), same, max(0, len(settings) - _MOST_SETTINGS)
+    )
+
+
+def _weight_in(table: dict[tuple[str, str, str], str], dataset: str, head: str, loss: str) -> str:
+    """A weight as a run told it: of the loss, else of its head; full where neither is told of a data set that the run has."""
+    if not table:
+        return _UNKNOWN
+    of_head = {of: told for (name, path, of), told in table.items() if (name, path) == (dataset, head)}
+    if not of_head:
+        return "1" if any(name == dataset for name, _, _ in table) else NOTHING
+    alike = next(iter(of_head.values())) if len(set(of_head.values())) == 1 else NOTHING
+    return of_head.get(loss, of_head.get("", alike))
+
+
+def _setting(runs: Sequence[Run], path: str) -> list[str]:
+    return [run.settings.get(path, NOTHING) if run.settings else _UNKNOWN for run in runs]
+
+
+def _compare(label: str, values: list[str], differing: list[Difference], same: list[str]) -> None:
+    if len(set(values)) > 1:
+        differing.append(Difference(label, values, []))
+    elif values[0] not in (NOTHING, _UNKNOWN):
+        same.append(f"{label} {values[0]}")
+
+
+def _outcomes(runs: Sequence[Run]) -> list[Difference]:
+    rows = [_numeric("last step logged", [float(run.log.last_step) for run in runs])]
+    for name in _union([run.log.metrics for run in runs]):
+        curves = [run.log.metrics.get(name) for run in runs]
+        best = min if any(part in name.lower() for part in _LESS_IS_BETTER) else max
+        rows.append(_numeric(f"{name}, last", _each(curves, lambda values: values[-1])))
+        if any(curve and len(curve.finite) > 1 for curve in curves):
+            rows.append(_numeric(f"{name}, best", _each(curves, best)))
+    return rows
+
+
+def _losses(runs: Sequence[Run], datasets: Sequence[str]) -> list[Difference]:
+    """The raw loss of each data set in each term; over a quarter of the log, because single values jump."""
+    rows = []
+    losses = [{entry: curve for entry, curve in run.log.entries.items() if entry.quantity == RAW_LOSS} for run in runs]
+    for entry in _union(losses):
+        values = _each([own.get(entry) for own in losses], lambda values: fmean(values[-max(1, len(values) // 4) :]))
+        rows.append(_numeric(f"{entry.dataset}: {entry.term}", values, _numbers([entry.dataset], datasets)))
+    return rows
+
+
+def _each(curves: Sequence[Curve | None], of: Callable[[list[float]], float]) -> list[float | None]:
+    return [of(curve.finite) if curve is not None and curve.finite else None for curve in curves]
+
+
+def _numeric(what: str, values: Sequence[float | None], datasets: list[int] | None = None) -> Difference:
+    first = values[0]
+    deltas = [""]
+    for value in values[1:]:
+        delta = None if value is None or first is None else value - first
+        deltas.append(
+            "" if delta is None else "same" if delta == 0 else ("+" if delta > 0 else "") + number(float(f"{delta:.3g}"))
+        )
+    return Difference(what, [number(value) for value in values], deltas, datasets or [])
+
+
+def _union(tables: Iterable[dict[_K, Any]]) -> list[_K]:
+    return list(dict.fromkeys(key for table in tables for key in table))
+
+
+def _numbers(names: Sequence[str], datasets: Sequence[str]) -> list[int]:
+    return [datasets.index(name) for name in names if name in datasets]

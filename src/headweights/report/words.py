@@ -1,0 +1,139 @@
+"""Numbers, weights and gradients in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean
+
+from headweights.report.log import GRADIENT_COSINE
+from headweights.report.record import Row, Schedule
+from headweights.report.run import Run
+
+# What stands where there is no value.
+NOTHING = "\N{EN DASH}"
+
+_FRACTIONS = {
+    0.0: "no weight",
+    0.01: "one hundredth",
+    0.02: "one fiftieth",
+    0.05: "one twentieth",
+    0.1: "one tenth",
+    0.2: "one fifth",
+    0.25: "one quarter",
+    0.3: "three tenths",
+    1 / 3: "one third",
+    0.4: "two fifths",
+    0.5: "half",
+    0.6: "three fifths",
+    2 / 3: "two thirds",
+    0.75: "three quarters",
+    0.8: "four fifths",
+    0.9: "nine tenths",
+    1.0: "full weight",
+    2.0: "double weight",
+    3.0: "three times",
+}
+_LOSSES = {
+    "loss_cls": "classification",
+    "loss_rpn_cls": "classification",
+    "loss_bbox": "boxes",
+    "loss_rpn_bbox": "boxes",
+    "loss_mask": "masks",
+    "loss_iou": "IoU",
+    "loss_centerness": "centreness",
+    "loss_obj": "objectness",
+    "loss_dfl": "distribution focal loss",
+}
+
+
+def number(value: float | None) -> str:
+    """A number for people: four digits that count, thousands apart."""
+    if value is None:
+        return NOTHING
+    if float(value).is_integer() and abs(value) < 1e15:
+        return f"{value:,.0f}"
+    return f"{value:.4g}"
+
+
+def percent(share: float | None) -> str:
+    """A share of 1 as per cent; of less than ten per cent with one decimal place."""
+    if share is None:
+        return NOTHING
+    return f"{share:.1%}" if 0 < abs(share) < 0.0995 else f"{share:.0%}"
+
+
+def weight_in_words(weight: float) -> str:
+    """`0.2` -> 'one fifth (0.2)'; a weight that has no word is a number of times."""
+    for value, word in _FRACTIONS.items():
+        if abs(weight - value) <= 1e-3 * value:
+            return f"{word} ({number(weight)})" if weight != 1 else word
+    return f"{number(weight)} times"
+
+
+def schedule_in_words(schedule: Schedule) -> str:
+    """`cosine` from 1 to 0.1 -> 'from 1 to 0.1 over epochs 0 to 12 (cosine)'."""
+    if not schedule.points:
+        return f"by schedule ({schedule.schedule})"
+    (begin, first), (end, last) = schedule.points[0], schedule.points[-1]
+    unit = {"epoch": "epochs", "iter": "iterations", "iteration": "iterations"}.get(schedule.by, schedule.by)
+    through = ", ".join(number(weight) for _, weight in schedule.points[1:-1])
+    through = f" through {through}" if through and len(schedule.points) <= 6 else ""
+    span = f"over {unit} {number(begin)} to {number(end)}".replace("over  ", "over ")
+    return f"from {number(first)}{through} to {number(last)} {span} ({schedule.schedule})"
+
+
+def dataset_in_words(table: Sequence[Row], dataset: str) -> str:
+    """What a data set weighs, e.g. 'one fifth (0.2) in roi_head; its classification one twentieth (0.05)'."""
+    rows = [row for row in table if row.dataset == dataset]
+    if not rows:
+        return "no weights recorded"
+    heads = list(dict.fromkeys(row.head for row in rows))
+    whole = {row.head: _said(row) for row in rows if not row.loss}
+    phrases: list[str] = []
+    full: list[str] = []
+    for head in heads:
+        losses = [(row.loss, _said(row)) for row in rows if row.head == head and row.loss]
+        common = whole.get(head)
+        differing = [(loss, said) for loss, said in losses if said != common]
+        if common is None and losses and len({said for _, said in losses}) == 1:
+            common, differing = losses[0][1], []
+        parts = [f"its {_LOSSES.get(loss, loss)} {said}" for loss, said in differing]
+        if common == "full weight" and not parts:
+            full.append(head)
+        elif common is None:
+            phrases.append(f"in {head} " + ", ".join(parts))
+        else:
+            phrases.append("; ".join([f"{common} in {head}", *parts]))
+    if not phrases:
+        return "full weight in every head"
+    if len(heads) > 1 and len(phrases) == len(heads) and len(set(whole.values())) == 1 and not any("; " in p for p in phrases):
+        return f"{next(iter(whole.values()))} in every head"
+    if full:
+        phrases.append("full weight in " + (", ".join(full) if len(full) <= 2 else "every other head"))
+    return "; ".join(phrases)
+
+
+def _said(row: Row) -> str:
+    return schedule_in_words(row.schedule) if row.schedule else weight_in_words(row.weight)
+
+
+def split_pair(pair: str, known: Sequence[str]) -> tuple[str, str]:
+    """The two data sets of `<a> vs <b>`, also where a name holds ' vs '."""
+    parts = pair.split(" vs ")
+    splits = [(" vs ".join(parts[:n]), " vs ".join(parts[n:])) for n in range(1, len(parts))]
+    return next((split for split in splits if set(split) <= set(known)), splits[0] if splits else (pair, pair))
+
+
+def opposed_gradients(run: Run) -> list[tuple[tuple[str, str], str]]:
+    """Pairs of data sets whose gradients oppose each other, a sentence each: mean cosine of the log's last half below 0."""
+    found = []
+    target = run.record.target if run.record else None
+    for entry, curve in run.log.entries.items():
+        values = curve.finite[len(curve.finite) // 2 :]
+        if entry.quantity != GRADIENT_COSINE or not values or fmean(values) >= 0:
+            continue
+        of, to = split_pair(entry.dataset, run.datasets)
+        if of == target:
+            of, to = to, of
+        found.append(((of, to), f"In {entry.term}, {of}'s gradient opposes {to}'s (mean cosine {fmean(values):.2f})"))
+    return found

@@ -1,0 +1,490 @@
+"""Every architecture of the zoo whose heads tell objects apart: each prediction weighs what its object weighs.
+
+The oracle sees a head from outside: the gradient of its losses with respect to the outputs of its ``forward``, element by
+element. With a different weight for each object, every element's gradient is the stock one times the weight of one object, or of
+none. Which one, is known without looking: what is matched to an object of weight 0 stays when the object becomes another.
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from mmdet.testing import demo_mm_inputs
+from support.oracle import summed
+from support.zoo import ZOO, Architecture, build_zoo, zoo_batch
+from torch import Tensor, nn
+
+from headweights import WeightError
+from headweights.addresses import EVERY_HEAD
+from headweights.mmdet import make_weighted
+from headweights.mmdet.model import InForce, heads_of, reason_no_objects
+from headweights.origins import OBJECT_ORIGINS, OBJECT_WEIGHTS, ORIGINS, Origin, Part
+
+pytestmark = pytest.mark.slow
+
+# Heads of the zoo that cannot tell their objects apart, by architecture; "" is the whole architecture.
+WITHOUT_OBJECTS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("freeanchor", "ga-retinanet", "ga-rpn", "lad", "autoassign"), ("",)),
+    **dict.fromkeys(("centernet", "centernet-update", "cornernet", "centripetalnet"), ("",)),
+    **dict.fromkeys(("solo", "decoupled-solo", "decoupled-solo-light", "solov2"), ("",)),
+    "ddq-detr": ("",),
+    "ga-faster-rcnn": ("rpn_head",),
+    **dict.fromkeys(("crowddet", "crowddet-refine"), ("roi_head.bbox_head",)),
+    **dict.fromkeys(("htc", "detectors-htc"), ("roi_head.semantic_head",)),
+    "scnet": ("roi_head.semantic_head", "roi_head.glbctx_head"),
+    "panoptic-fpn": ("semantic_head",),
+    "yolact": ("mask_head",),
+}
+
+# Run with branches, of which one is labelled by the teacher.
+NOT_RUN = ("soft-teacher",)
+
+# Their matching asks for the classes of the objects: another class may match other predictions.
+MATCHED_BY_CLASS = {
+    *("paa", "tood-after-warmup", "fsaf", "yolox", "rtmdet", "rtmdet-ins"),
+    *("detr", "conditional-detr", "dab-detr", "deformable-detr", "deformable-detr-refine", "deformable-detr-two-stage"),
+    *("dino", "grounding-dino", "sparse-rcnn", "queryinst", "maskformer", "mask2former", "mask2former-panoptic"),
+    "ddod",
+    # Their losses count the classes of all samples, or rank the samples of a class.
+    *("pisa-retinanet", "pisa-ssd", "pisa-faster-rcnn", "pisa-mask-rcnn", "seesaw-mask-rcnn"),
+}
+
+# Their masks show neither the class of an object nor where exactly its box is.
+WITH_MASKS = {"condinst", "queryinst", "maskformer", "mask2former", "mask2former-panoptic"}
+
+# Its RPN, stock here, draws as many random numbers as it has matches: a box that moves may change what is sampled after.
+NOT_MOVED = {"ga-faster-rcnn"}
+
+# A box is moved further where targets are whole pixels.
+FURTHER = {"grid-rcnn": 10.0}
+
+# Heads in which none of these changes shows, and whose way of matching is another architecture's. BoxInst learns masks from whole
+# pixels of boxes; few of the anchors that DetectoRS samples here are matched to an object.
+NOT_SEEN = {"boxinst": "mask_head", **dict.fromkeys(("detectors", "detectors-htc"), "rpn_head")}
+
+# Outputs that several objects have a part in: by the number of the output, in the order of the head's predictions.
+SHARED = {"yolof": 1, "rtmdet-ins": -1}
+
+OBJECTS = (3, 4)  # in the two images
+PRIMES = ((2.0, 3.0, 5.0), (7.0, 11.0, 13.0, 17.0))
+ONES = tuple(tuple(1.0 for _ in primes) for primes in PRIMES)
+# The object of each image that is made another, until one shows in every head: not every head has a match for each object.
+CHOICES = ((1, 2), (0, 0), (2, 1), (0, 3))
+
+
+BORDER = " within the border"
+
+
+def kind(arch: Architecture) -> str:
+    """The name of an architecture that is run in a variant."""
+    return arch.name.removesuffix(BORDER)
+
+
+@cache
+def stock_model(arch: Architecture) -> nn.Module:
+    return build_zoo(arch)
+
+
+@cache
+def parts_of(arch: Architecture) -> dict[str, Callable[[str], bool]]:
+    """The heads that tell objects apart."""
+    model = copy.deepcopy(stock_model(arch))
+    return {
+        path: chosen for path, chosen in arch.parts.items() if reason_no_objects(make_weighted(model.get_submodule(path))) is None
+    }
+
+
+@cache
+def weighted_model(arch: Architecture) -> nn.Module:
+    model = copy.deepcopy(stock_model(arch))
+    for path in parts_of(arch):
+        make_weighted(model.get_submodule(path))
+    return model
+
+
+EVERY_ARCHITECTURE = [arch for arch in ZOO if "" not in WITHOUT_OBJECTS.get(arch.name, ()) and arch.name not in NOT_RUN]
+every_architecture = pytest.mark.parametrize(
+    "arch", [pytest.param(arch, marks=pytest.mark.xdist_group(arch.name)) for arch in EVERY_ARCHITECTURE], ids=str
+)
+
+Change = Callable[[int, Any], None]
+
+
+class Run:
+    """One loss computation, from the same state and random numbers each time.
+
+    Args:
+        objects: The objects' own weights, image by image.
+        images: The images' weights in every head.
+        change: Changes each image's data sample.
+        datasets: What data sets weigh.
+    """
+
+    def __init__(
+        self,
+        arch: Architecture,
+        model: nn.Module,
+        objects: tuple[tuple[float, ...], ...] | None = None,
+        images: tuple[float, float] | None = None,
+        change: Change | None = None,
+        datasets: dict[str, float] | None = None,
+    ) -> None:
+        self.model = copy.deepcopy(model)
+        fields = [{f"{path}.loss_weight": weight for path in parts_of(arch)} for weight in images] if images else None
+        data = zoo_batch(arch, self.model, fields)
+        assert tuple(len(sample.gt_instances) for sample in data["data_samples"]) == OBJECTS
+        for index, sample in enumerate(data["data_samples"]):
+            if objects is not None:
+                sample.gt_instances[OBJECT_WEIGHTS] = torch.tensor(objects[index])
+            if change is not None:
+                change(index, sample)
+        if datasets is not None:
+            table = {name: {EVERY_HEAD: weight} for name, weight in datasets.items()}
+            heads_of(self.model).in_force = InForce(datasets=table)
+        outputs: dict[str, list[Tensor]] = {path: [] for path in parts_of(arch)}
+        for path, heard in outputs.items():
+            self.model.get_submodule(path).register_forward_hook(lambda _, __, out, heard=heard: heard.extend(trained(out)))
+        torch.manual_seed(0)
+        np.random.seed(0)
+        random.seed(0)
+        self.losses: dict[str, Any] = self.model.loss(data["inputs"], data["data_samples"])
+        self.random_state = torch.get_rng_state()
+        self.values: dict[str, dict[str, Tensor]] = {}
+        self.gradients: dict[str, list[Tensor]] = {}
+        self.shared: dict[str, list[Tensor]] = {}
+        for path, chosen in parts_of(arch).items():
+            total = summed(self.losses, chosen)
+            self.values[path] = {
+                name: summed({name: self.losses[name]}) for name in self.losses if "loss" in name and chosen(name)
+            }
+            found = gradients(total, [out for out in outputs[path] if not leads_to(out, outputs[path])])
+            self.shared[path] = [found.pop(SHARED[kind(arch)])] if kind(arch) in SHARED else []
+            self.gradients[path] = found
+
+    def parameter_gradients(self) -> dict[str, Tensor]:
+        named = {name: parameter for name, parameter in self.model.named_parameters() if parameter.requires_grad}
+        found = torch.autograd.grad(summed(self.losses), list(named.values()), allow_unused=True)
+        return {name: gradient for name, gradient in zip(named, found) if gradient is not None}
+
+
+def trained(output: Any) -> list[Tensor]:
+    """Every tensor with a gradient in a head's output."""
+    if isinstance(output, Tensor):
+        return [output] if output.requires_grad else []
+    parts = output.values() if isinstance(output, dict) else output if isinstance(output, (list, tuple)) else ()
+    return [tensor for part in parts for tensor in trained(part)]
+
+
+def gradients(loss: Tensor, tensors: list[Tensor]) -> list[Tensor]:
+    found = torch.autograd.grad(loss, tensors, retain_graph=True, allow_unused=True)
+    return [torch.zeros_like(tensor) if gradient is None else gradient for gradient, tensor in zip(found, tensors)]
+
+
+def leads_to(output: Tensor, others: list[Tensor]) -> bool:
+    """Whether other outputs are computed from this one (features that a head hands on): then its gradient is not of one row."""
+    rest = [other for other in others if other is not output]
+    if not rest:
+        return False
+    total = torch.stack([other.sum() for other in rest]).sum()
+    (gradient,) = torch.autograd.grad(total, output, retain_graph=True, allow_unused=True)
+    return gradient is not None and bool(gradient.any())
+
+
+@cache
+def stock_run(arch: Architecture) -> Run:
+    return Run(arch, stock_model(arch))
+
+
+@cache
+def factors(arch: Architecture) -> dict[str, list[Tensor]]:
+    """What each element's gradient was multiplied by when each object weighed another prime; 0 for no gradient."""
+    return ratios(Run(arch, weighted_model(arch), PRIMES), stock_run(arch))
+
+
+def ratios(weighted: Run, stock: Run) -> dict[str, list[Tensor]]:
+    return {
+        path: [torch.where(alive(other), one / other, 0) for one, other in zip(weighted.gradients[path], stock.gradients[path])]
+        for path in stock.gradients
+    }
+
+
+def alive(gradient: Tensor) -> Tensor:
+    """Where there is a gradient that is more than what rounding leaves."""
+    return gradient.abs() > 1e-5 * gradient.abs().max().clamp(min=1e-20)
+
+
+def assert_factors(actual: dict[str, list[Tensor]], expected: dict[str, list[Tensor]]) -> None:
+    for path, tensors in expected.items():
+        for one, other in zip(actual[path], tensors):
+            torch.testing.assert_close(one, other, rtol=5e-3, atol=1e-6, msg=lambda text, path=path: f"{path}: {text}")
+
+
+@every_architecture
+def test_weights_of_one_are_stock_bit_for_bit(arch: Architecture) -> None:
+    weighted = Run(arch, weighted_model(arch), ONES, images=(1.0, 1.0))
+    stock = stock_run(arch)
+    assert torch.equal(weighted.random_state, stock.random_state)
+    for name, value in stock.losses.items():
+        others = weighted.losses[name] if isinstance(value, (list, tuple)) else [weighted.losses[name]]
+        for one, other in zip(value if isinstance(value, (list, tuple)) else [value], others):
+            assert torch.equal(one, other), name
+    expected, actual = Run(arch, stock_model(arch)).parameter_gradients(), weighted.parameter_gradients()
+    assert expected.keys() == actual.keys()
+    for name, gradient in expected.items():
+        assert torch.equal(actual[name], gradient), name
+
+
+@every_architecture
+def test_each_prediction_weighs_what_one_object_weighs_or_none(arch: Architecture) -> None:
+    weights = torch.tensor([1.0, *PRIMES[0], *PRIMES[1]])
+    for path, tensors in factors(arch).items():
+        found = set()
+        for factor in tensors:
+            live = factor[factor != 0]
+            nearest = weights[(live[:, None] - weights).abs().argmin(dim=1)] if len(live) else live
+            torch.testing.assert_close(live, nearest, rtol=5e-3, atol=0, msg=lambda text, path=path: f"{path}: {text}")
+            found |= set(nearest.tolist())
+        # Not every head has a match for each object (too small, too large), but for some of each image.
+        assert found & set(PRIMES[0]), f"{path}: no prediction of the first image is matched to an object"
+        assert found & set(PRIMES[1]), f"{path}: no prediction of the second image is matched to an object"
+
+
+@pytest.mark.parametrize("name", ["retinanet", "ssd", "atss", "paa", "gfl", "tood", "tood-after-warmup", "fcos", "rtmdet"])
+def test_the_priors_that_learn_a_box_are_those_that_weigh_what_an_object_weighs(name: str) -> None:
+    """What is matched is seen in stock: only there is a gradient in the boxes."""
+    arch = next(arch for arch in ZOO if arch.name == name)
+    anchors = stock_model(arch).bbox_head.prior_generator.num_base_priors
+    levels = len(anchors)
+    found, stock = factors(arch)["bbox_head"], stock_run(arch).gradients["bbox_head"]
+    total = 0
+    for level, at_a_place in enumerate(anchors):
+        classes, boxes = (found[level + offset].unflatten(1, (at_a_place, -1)) for offset in (0, levels))
+        learns_box = stock[levels + level].unflatten(1, (at_a_place, -1)).abs().amax(dim=2, keepdim=True) > 0
+        of_object = (classes - 1).abs() > 5e-3
+        assert torch.equal(of_object[classes != 0], learns_box.expand_as(classes)[classes != 0])
+        assert ((boxes - 1).abs() > 5e-3).all()
+        total += int(learns_box.sum())
+    assert total > 0
+
+
+@every_architecture
+def test_weights_of_image_and_object_multiply(arch: Architecture) -> None:
+    """The background weighs what its image weighs, an object that times its own; and an object of weight 0 has no gradient."""
+    images = (0.25, 3.0)
+    objects = ((0.5, 0.0, 1.0), (1.0, 2.0, 0.0, 0.125))
+    actual = ratios(Run(arch, weighted_model(arch), objects, images), stock_run(arch))
+    of_image = ratios(Run(arch, weighted_model(arch), images=images), stock_run(arch))
+    own = dict(zip((*PRIMES[0], *PRIMES[1]), (*objects[0], *objects[1])))
+    expected = {
+        path: [image * translated(factor, own) for image, factor in zip(of_image[path], factors(arch)[path])] for path in of_image
+    }
+    assert_factors(actual, expected)
+
+
+def translated(factor: Tensor, own: dict[float, float]) -> Tensor:
+    """The factors with other weights of the objects in place of the primes."""
+    result = factor.clone()
+    for prime, weight in own.items():
+        result[(factor / prime - 1).abs() < 5e-3] = weight
+    result[(factor - 1).abs() < 5e-3] = 1
+    return result
+
+
+@every_architecture
+def test_a_mixed_picture_weighs_each_object_by_the_part_it_came_from(arch: Architecture) -> None:
+    """The first image is mixed of two data sets, a quarter and three quarters; its objects come from both."""
+
+    def mix(index: int, sample: Any) -> None:
+        if index == 0:
+            sample.set_metainfo({ORIGINS: (Part(Origin("real"), 0.25), Part(Origin("rendered"), 0.75))})
+            sample.gt_instances[OBJECT_ORIGINS] = torch.tensor([1, 0, 1])
+        else:
+            sample.set_metainfo({ORIGINS: (Part(Origin("rendered")),)})
+
+    datasets = {"real": 4.0, "rendered": 0.5}
+    actual = ratios(Run(arch, weighted_model(arch), change=mix, datasets=datasets), stock_run(arch))
+    background = 0.25 * 4.0 + 0.75 * 0.5
+    of_image = ratios(Run(arch, weighted_model(arch), images=(background, 0.5)), stock_run(arch))
+    own = dict(zip(PRIMES[0], (0.5 / background, 4.0 / background, 0.5 / background))) | dict.fromkeys(PRIMES[1], 1.0)
+    expected = {
+        path: [image * translated(factor, own) for image, factor in zip(of_image[path], factors(arch)[path])] for path in of_image
+    }
+    assert_factors(actual, expected)
+
+
+@pytest.mark.parametrize("arch", [arch for arch in ZOO if arch.name in SHARED], ids=str)
+def test_what_several_objects_share_is_the_sum_of_their_parts(arch: Architecture) -> None:
+    model = weighted_model(arch)
+    actual, stock = Run(arch, model, PRIMES).shared, stock_run(arch).shared
+    expected = {path: list(tensors) for path, tensors in stock.items()}
+    for image, count in enumerate(OBJECTS):
+        for k in range(count):
+            without = Run(arch, model, everything_but({image: k})).shared
+            for path, tensors in expected.items():
+                for index, tensor in enumerate(tensors):
+                    tensors[index] = tensor + (PRIMES[image][k] - 1) * (stock[path][index] - without[path][index])
+    for path, tensors in expected.items():
+        assert len(tensors) == 1
+        for one, other, before in zip(actual[path], tensors, stock[path]):
+            assert (other - before).abs().max() > before.abs().max()
+            torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4 * float(other.abs().max()))
+
+
+def everything_but(chosen: dict[int, int]) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(float(chosen.get(image) != k) for k in range(count)) for image, count in enumerate(OBJECTS))
+
+
+# What an object is made into: of a data sample and the number of the object.
+Making = Callable[[Any, int], None]
+
+
+def reclassed(sample: Any, k: int) -> None:
+    sample.gt_instances.labels[k] = (sample.gt_instances.labels[k] + 1) % 10
+
+
+def as_found(index: int, sample: Any) -> None:
+    """Off the whole pixels, where no two priors lie as well as each other."""
+    boxes = sample.gt_instances.bboxes
+    tensor = getattr(boxes, "tensor", boxes)
+    tensor += torch.tensor([0.137, 0.271, -0.193, -0.311]) * torch.arange(1, len(tensor) + 1)[:, None] / len(tensor)
+
+
+def moved(pixels: float) -> Making:
+    """By so little that the same predictions are matched to it."""
+
+    def make(sample: Any, k: int) -> None:
+        boxes = sample.gt_instances.bboxes
+        getattr(boxes, "tensor", boxes)[k] += pixels * torch.tensor([1.0, -1.5, -0.5, 1.0])
+
+    return make
+
+
+def masked(sample: Any, k: int) -> None:
+    """A hole in the centre, which stays where it is."""
+    mask = sample.gt_instances.masks.masks[k]
+    row, column = (int(indices.mean().round()) for indices in np.nonzero(mask))
+    hole = mask[row - 2 : row + 3, column - 2 : column + 3]
+    hole[:] = 1 - hole
+
+
+def difference(one: Run, other: Run, path: str, by_value: bool) -> float:
+    """The largest difference of what two runs say of a head, relative to the largest gradient, or the loss."""
+    found = [
+        float((a - b).abs().max() / b.abs().max().clamp(min=1e-20))
+        for a, b in zip([*one.gradients[path], *one.shared[path]], [*other.gradients[path], *other.shared[path]])
+        if b.any()
+    ]
+    if by_value:
+        pairs = [(value, other.values[path][name]) for name, value in one.values[path].items()]
+        found += [float((a - b).abs() / b.abs().clamp(min=1e-20)) for a, b in pairs]
+    return max(found)
+
+
+@every_architecture
+def test_an_object_of_weight_0_may_as_well_be_another(arch: Architecture) -> None:
+    """So it is this object whose weight its predictions have, and not its neighbour's."""
+    model = weighted_model(arch)
+    makings: dict[str, Making] = {}
+    if kind(arch) not in NOT_MOVED:
+        makings["moved"] = moved(0.04 * FURTHER.get(kind(arch), 1))
+    if kind(arch) not in MATCHED_BY_CLASS:
+        makings["reclassed"] = reclassed
+    if kind(arch) in WITH_MASKS:
+        makings["masked"] = masked
+    stock = Run(arch, stock_model(arch), change=as_found)
+    seen = {path: NOT_SEEN.get(kind(arch)) == path for path in parts_of(arch)}
+    for chosen in CHOICES:
+        without = everything_but(dict(enumerate(chosen)))
+        unchanged = Run(arch, model, without, change=as_found)
+        for name, making in makings.items():
+
+            def change(index: int, sample: Any, making: Making = making, chosen: tuple[int, int] = chosen) -> None:
+                as_found(index, sample)
+                making(sample, chosen[index])
+
+            shown, hidden = Run(arch, stock_model(arch), change=change), Run(arch, model, without, change=change)
+            for path in seen:
+                by_value = heads_of(model).logs_weighted(path)
+                size = difference(shown, stock, path, by_value)
+                if size > 1e-5:
+                    seen[path] = True
+                    left = difference(hidden, unchanged, path, by_value)
+                    limit = 1e-5 if name == "reclassed" else 0.5 * size  # where a box is, moves some normalisers
+                    assert left <= limit, f"{path}: {name}, an object of weight 0 shows: {left:.1e} of {size:.1e}"
+        if all(seen.values()):
+            return
+    raise AssertionError(f"nothing that was changed showed in {[path for path, shown in seen.items() if not shown]}")
+
+
+def uneven_batch(arch: Architecture, model: nn.Module, fields: Any) -> dict[str, Any]:
+    """Images of two sizes: the smaller one is padded, and not all priors are inside of it."""
+    np.random.seed(0)
+    size = arch.size
+    packed = demo_mm_inputs(2, [[3, size, size], [3, size * 2 // 3, size * 5 // 6]], num_items=list(OBJECTS))
+    for sample, given in zip(packed["data_samples"], fields or ({}, {})):
+        sample.set_metainfo(given)
+    data: dict[str, Any] = model.data_preprocessor(packed, True)
+    return data
+
+
+def within_border(config: Any) -> None:
+    """Leaves out the anchors that cross the border by far."""
+    for part in (config.train_cfg, config.train_cfg.get("rpn", {})):
+        if "allowed_border" in part:
+            part.allowed_border = 32
+
+
+UNEVEN = [
+    replace(arch, name=f"{arch.name}{suffix}", batch=uneven_batch, narrow=narrow)
+    for arch in ZOO
+    for suffix, narrow in (("", arch.narrow), (BORDER, lambda config, arch=arch: [arch.narrow(config), within_border(config)]))
+    if arch.name in ("retinanet", "rpn", "atss", "paa", "tood", "tood-after-warmup", "vfnet", "sabl-retinanet", "ddod")
+    or (arch.name in ("yolof", "fcos", "yolox", "rtmdet", "reppoints", "faster-rcnn", "detr") and not suffix)
+]
+
+
+@pytest.mark.parametrize("arch", UNEVEN, ids=str)
+def test_images_of_different_sizes(arch: Architecture) -> None:
+    test_each_prediction_weighs_what_one_object_weighs_or_none(arch)
+    test_an_object_of_weight_0_may_as_well_be_another(arch)
+
+
+def test_a_head_that_cannot_tell_objects_apart_says_so() -> None:
+    """Objects with weights of their own are an error that says why; a mixed picture without is weighed as a whole."""
+    arch = next(arch for arch in ZOO if arch.name == "centernet")
+    model = copy.deepcopy(stock_model(arch))
+    make_weighted(model.bbox_head)
+    data = zoo_batch(arch, model)
+    data["data_samples"][1].gt_instances[OBJECT_WEIGHTS] = torch.tensor(PRIMES[1])
+    with pytest.raises(
+        WeightError, match=r"bbox_head \(CenterNetHeadWithWeightPerImage\) cannot give each object .*: its heatmaps"
+    ):
+        model.loss(data["inputs"], data["data_samples"])
+
+    def mixed(shares: tuple[float, float]) -> Tensor:
+        data = zoo_batch(arch, model)
+        for sample in data["data_samples"]:
+            sample.set_metainfo({ORIGINS: tuple(Part(Origin(name), share) for name, share in zip("ab", shares))})
+            sample.gt_instances[OBJECT_ORIGINS] = torch.zeros(len(sample.gt_instances), dtype=torch.long)
+        heads_of(model).in_force = InForce(datasets={"a": {EVERY_HEAD: 1.0}, "b": {EVERY_HEAD: 5.0}})
+        pixels = data["inputs"].requires_grad_()
+        return torch.autograd.grad(summed(model.loss(pixels, data["data_samples"])), pixels)[0]
+
+    torch.testing.assert_close(mixed((0.5, 0.5)), 3 * mixed((1.0, 0.0)))
+
+
+def test_the_zoo_knows_which_heads_tell_objects_apart() -> None:
+    found = {arch.name: set(arch.parts) - set(parts_of(arch)) for arch in ZOO}
+    expected = {
+        arch.name: set(arch.parts) if "" in WITHOUT_OBJECTS.get(arch.name, ()) else set(WITHOUT_OBJECTS.get(arch.name, ()))
+        for arch in ZOO
+    }
+    assert found == expected

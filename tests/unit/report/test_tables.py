@@ -1,0 +1,76 @@
+"""What came out: last and best, and how far from the first run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from headweights.report.log import Curve, Log
+from headweights.report.record import Record, Row
+from headweights.report.run import Run
+from headweights.report.tables import differences, weight_table
+
+
+def run(name: str, **metrics: list[float | None]) -> Run:
+    log = Log(metrics={key: Curve(list(range(1, len(values) + 1)), values) for key, values in metrics.items()})
+    return Run(name, Path(name), log)
+
+
+@pytest.mark.parametrize(
+    ("metric", "last", "best"),
+    [("bbox_mAP", ["0.3", "0.4"], ["0.5", "0.6"]), ("val_loss", ["0.3", "0.4"], ["0.3", "0.2"])],
+)
+def test_last_and_best(metric: str, last: list[str], best: list[str]) -> None:
+    found = differences([run("a", **{metric: [0.4, 0.5, 0.3]}), run("b", **{metric: [0.2, 0.6, 0.4]})], [])
+    rows = {row.what: row for row in found.outcomes}
+    assert rows[f"{metric}, last"].values == last
+    assert rows[f"{metric}, best"].values == best
+    assert rows[f"{metric}, last"].deltas == ["", "+0.1"]
+
+
+def test_a_metric_that_a_run_does_not_have() -> None:
+    found = differences([run("a", x=[0.4]), run("b", y=[0.4]), run("c", x=[0.4], y=[None, 0.1])], [])
+    rows = {row.what: (row.values, row.deltas) for row in found.outcomes}
+    assert rows["x, last"] == (["0.4", "\N{EN DASH}", "0.4"], ["", "", "same"])
+    assert rows["y, last"] == (["\N{EN DASH}", "0.4", "0.1"], ["", "", ""])
+
+
+def test_named_settings_that_are_the_same_are_said_and_work_dirs_do_not_differ() -> None:
+    a, b = run("a"), run("b")
+    a.settings = {"randomness.seed": "1", "train_cfg.max_iters": "9", "work_dir": "a", "model.neck.type": "FPN"}
+    b.settings = {"randomness.seed": "2", "train_cfg.max_iters": "9", "work_dir": "b"}
+    found = differences([a, b], [])
+    assert [(row.what, row.values) for row in found.set] == [("seed", ["1", "2"])]
+    assert [(row.what, row.values) for row in found.settings] == [("model.neck.type", ["FPN", "\N{EN DASH}"])]
+    assert found.same == ["iterations 9"]
+
+
+def recorded(name: str, *rows: Row) -> Run:
+    return Run(name, Path(name), record=Record(table=list(rows)))
+
+
+def rows_of(weights: dict[str, float], **more: float) -> list[Row]:
+    """As the hook records them: a row a loss, none for the head."""
+    return [Row(dataset="a", head="roi_head.bbox_head", loss=loss, weight=weight, **more) for loss, weight in weights.items()]
+
+
+def test_losses_that_are_alike_are_told_as_their_head() -> None:
+    table = weight_table(recorded("x", *rows_of({"loss_cls": 0.2, "loss_bbox": 0.2}, share=0.4, effective_weight=0.25)), 0, ["a"])
+    (cell,) = table.rows[0].cells
+    assert (cell.weight, cell.share, cell.losses) == ("0.2, effective 0.25", "40%", [])
+    (cell,) = weight_table(recorded("x", *rows_of({"loss_cls": 0.05, "loss_bbox": 0.2}, share=0.4)), 0, ["a"]).rows[0].cells
+    assert (cell.weight, cell.losses) == ("", [("loss_cls", "0.05 (40%)"), ("loss_bbox", "0.2 (40%)")])
+
+
+def test_what_differs_is_told_of_the_head_where_its_losses_agree() -> None:
+    def told(one: dict[str, float], other: dict[str, float]) -> list[tuple[str, list[str]]]:
+        found = differences([recorded("x", *rows_of(one)), recorded("y", *rows_of(other))], ["a"])
+        return [(row.what.removeprefix("a: weight in roi_head.bbox_head"), row.values) for row in found.set]
+
+    full = {"loss_cls": 1.0, "loss_bbox": 1.0}
+    assert told(full, full) == []
+    assert told(full, {"loss_cls": 0.2, "loss_bbox": 0.2}) == [("", ["1", "0.2"])]
+    both = [(", loss_cls", ["1", "0.05"]), (", loss_bbox", ["1", "0.2"])]
+    assert told(full, {"loss_cls": 0.05, "loss_bbox": 0.2}) == both
+    assert told(full, {"loss_cls": 0.05, "loss_bbox": 1.0}) == both[:1]
