@@ -631,6 +631,7 @@ def test_the_examples_block_is_bit_for_bit_the_seeds_way(tmp_path: Path, monkeyp
     """Tree crowns: photographs and rendered tiles, the demo's configurations as they are."""
     monkeypatch.setattr(data, "REAL_TILES", 4)
     monkeypatch.setattr(data, "RENDERED_TILES", 8)
+    monkeypatch.setattr(data, "HELD_OUT_PLACES", ())
     make_data(tmp_path / "data", 0)
     losses = {}
     for name in (WEIGHTED, HOOK, UNWEIGHTED):
