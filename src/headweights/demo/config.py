@@ -8,8 +8,12 @@ from pathlib import Path
 from mmengine.config import Config
 
 UNWEIGHTED = "faster-rcnn_r18_fpn_unweighted.py"
+# The same weights twice: by editing heads and pipelines, and as one block.
 WEIGHTED = "faster-rcnn_r18_fpn_weighted.py"
 HOOK = "faster-rcnn_r18_fpn_hook.py"
+
+# How often a run measures what each data set contributes, and which data set the detector is for.
+INTERVAL, TARGET = 25, "real"
 
 
 def config_path(name: str) -> Path:
@@ -56,4 +60,19 @@ def load_config(name: str, *, data: Path, work_dir: Path, iters: int, seed: int)
     config.experiment_name = work_dir.name
     config.train_cfg.max_iters = config.train_cfg.val_interval = iters
     config.randomness = {"seed": seed}
+    # mmengine keeps visualizers by name, for as long as the process lives: the second run would log into the first one's folder.
+    config.visualizer.name = work_dir.name
+    return config
+
+
+def measuring(config: Config) -> Config:
+    """Has a run measure what each data set contributes to each head; without weights in its configuration, all weigh 1.
+
+    Args:
+        config: Changed in place.
+    """
+    if not config.get("custom_hooks"):
+        config.custom_imports = {"imports": ["headweights.mmdet"], "allow_failed_imports": False}
+        config.custom_hooks = [{"type": "LossWeightHook"}]
+    config.custom_hooks[0].update(interval=INTERVAL, target=TARGET)
     return config

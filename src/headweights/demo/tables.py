@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.table import Table
 
 from headweights.demo.data import DataSet
-from headweights.demo.losses import HeadLoss
+from headweights.demo.losses import LAST, HeadLoss
 from headweights.demo.precision import ALL
 from headweights.demo.training import Trained
 
@@ -20,7 +20,7 @@ def show_data(console: Console, data_sets: list[DataSet]) -> None:
 def show_losses(console: Console, losses: list[HeadLoss], run: str) -> None:
     """Prints the weight, the raw and the weighted loss of each data set in each head."""
     table = _table(f"Weights and losses of the {run} model", "data set", "head", "weight:", "raw loss:", "weighted loss:")
-    table.caption = "classification and boxes; same images, same random numbers; without gradient"
+    table.caption = f"classification and boxes; the mean over the last {LAST} measurements of a batch"
     for row in losses:
         table.add_row(row.dataset, row.head, f"{row.weight:g}", f"{row.raw:.4f}", f"{row.weighted:.4f}")
     console.print(table)

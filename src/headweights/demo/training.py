@@ -3,9 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
-from mmdet.models.detectors import TwoStageDetector
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -19,20 +17,17 @@ class Trained:
 
     Args:
         name: What the run is called.
-        model: The detector, trained.
-        datasets: The members of the `ConcatDataset` that it was trained on.
         precision: The average precision on the held-out tiles, by place and on `all`.
         seconds: How long it took, the test included.
-        config, log, checkpoint: Files that it left.
+        config, log, scalars, checkpoint: Files that it left.
     """
 
     name: str
-    model: TwoStageDetector
-    datasets: list[Any]
     precision: dict[str, Precision]
     seconds: float
     config: Path
     log: Path
+    scalars: Path
     checkpoint: Path
 
 
@@ -49,14 +44,13 @@ def train(config: Config, *hooks: Hook) -> Trained:
     runner = Runner.from_cfg(config)
     for hook in hooks:
         runner.register_hook(hook)
-    model = runner.train()
+    runner.train()
     return Trained(
         name=config.experiment_name,
-        model=model,
-        datasets=runner.train_dataloader.dataset.datasets,
         precision=precision_by_place(Path(config.val_evaluator.ann_file), work_dir / "held_out.bbox.json"),
         seconds=monotonic() - started,
         config=work_dir / Path(config.filename).name,
         log=Path(runner.logger.log_file),
+        scalars=Path(runner.log_dir) / "vis_data" / "scalars.json",
         checkpoint=work_dir / f"iter_{runner.iter}.pth",
     )

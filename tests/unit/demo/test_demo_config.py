@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from headweights.demo.config import HOOK, UNWEIGHTED, WEIGHTED, config_path, load_config
+from headweights.demo.config import HOOK, UNWEIGHTED, WEIGHTED, config_path, load_config, measuring
 
 
 def loaded(name: str, tmp_path: Path) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def test_loading_leaves_the_environment_as_it_was(tmp_path: Path, monkeypatch: p
     assert os.environ["TREE_CROWNS"] == "/elsewhere"
 
 
-def test_the_weighted_one_differs_in_the_seeds_three_edits_only(tmp_path: Path) -> None:
+def test_the_one_by_hand_differs_in_the_seeds_three_edits_only(tmp_path: Path) -> None:
     stock, weighted = loaded(UNWEIGHTED, tmp_path), loaded(WEIGHTED, tmp_path)
     assert weighted.pop("custom_imports") == {"imports": ["headweights.mmdet"], "allow_failed_imports": False}
     assert weighted.pop("fields") == ["rpn_head.loss_weight", "roi_head.loss_weight"]
@@ -62,6 +62,14 @@ def test_the_hooks_block_says_what_the_weighted_one_says(tmp_path: Path) -> None
     targets = [field.removesuffix(".loss_weight") for field in weighted["fields"]]
     steps = {name: weighted[f"{name}_pipeline"][-1] for name in ("real", "rendered")}
     assert hook == {"weights": {name: dict(zip(targets, step["values"])) for name, step in steps.items()}}
+
+
+def test_a_run_without_weights_measures_too(tmp_path: Path) -> None:
+    for name in (UNWEIGHTED, HOOK):
+        config = load_config(name, data=tmp_path / "data", work_dir=tmp_path / "run", iters=7, seed=5)
+        (hook,) = measuring(config).custom_hooks
+        assert (hook["type"], hook["interval"], hook["target"]) == ("LossWeightHook", 25, "real")
+        assert config.custom_imports["imports"] == ["headweights.mmdet"]
 
 
 def test_weights_average_one_in_each_head(tmp_path: Path) -> None:

@@ -11,16 +11,17 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from headweights.demo import data
+from headweights.demo import config, data
 from headweights.demo.run import run_demo
 
-ROW = re.compile(r"(real|rendered) *│ *(rpn_head|roi_head) *│ *([\d.]+) *│ *([\d.]+) *│ *([\d.]+)")
+ROW = re.compile(r"(real|rendered) *│ *(rpn_head|roi_head\.bbox_head) *│ *([\d.]+) *│ *([\d.]+) *│ *([\d.]+)")
 
 
 @pytest.mark.slow
 def test_two_iterations_from_data_to_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data, "REAL_TILES", 8)
     monkeypatch.setattr(data, "RENDERED_TILES", 8)
+    monkeypatch.setattr(config, "INTERVAL", 1)
     screen = io.StringIO()
     run_demo(Console(file=screen, width=160), iters=2, seed=3, work_dir=tmp_path / "run")
     text = screen.getvalue()
@@ -33,9 +34,9 @@ def test_two_iterations_from_data_to_tables(tmp_path: Path, monkeypatch: pytest.
     rows = {(dataset, head): [float(x) for x in numbers] for dataset, head, *numbers in ROW.findall(text)}
     assert {key: row[0] for key, row in rows.items()} == {
         ("real", "rpn_head"): 2.0,
-        ("real", "roi_head"): 5.5,
+        ("real", "roi_head.bbox_head"): 5.5,
         ("rendered", "rpn_head"): 0.9,
-        ("rendered", "roi_head"): 0.55,
+        ("rendered", "roi_head.bbox_head"): 0.55,
     }
     for weight, raw, weighted in rows.values():
         assert raw > 0
@@ -48,8 +49,10 @@ def test_two_iterations_from_data_to_tables(tmp_path: Path, monkeypatch: pytest.
     assert len(files) == 6
     assert all(path.is_file() for path in files)
     unweighted, weighted = (path.read_text() for path in files if path.suffix == ".py")
-    assert "headweights" not in unweighted
-    assert "AddFieldToImgMetas" in weighted
+    assert "'LossWeightHook'" in unweighted and "5.5" not in unweighted
+    assert "'LossWeightHook'" in weighted and "5.5" in weighted
+    (report,) = [Path(path) for path in re.findall(r"report (/\S+)", text)]
+    assert "rendered" in report.read_text() and "plotly" in report.read_text().lower()
     # mmengine's own chatter stays off the screen and is kept.
     assert "Iter(train)" not in text
     assert "Average Precision" in (tmp_path / "run" / "screen.log").read_text()
