@@ -62,7 +62,7 @@ def weighted_step(name: str, **weights: dict[str, float]) -> tuple[nn.Module, nn
     weighted.load_state_dict(stock.state_dict())
     weigh_every_head(weighted)
     heads = heads_of(weighted)
-    heads.in_force = InForce({name: {heads.book.at(t): w for t, w in given.items()} for name, given in weights.items()})
+    heads.in_force = InForce({name: {heads.book.at(t): w for t, w in weights.get(name, {}).items()} for name in OF})
     data = make_batch(weighted, images=4)
     for dataset, numbers in OF.items():
         for number in numbers:

@@ -128,10 +128,12 @@ class ModelHeads:
         """
         known = self.in_force.datasets
         if known and dataset not in known:
-            said = "says of no data set that it is from it" if dataset is None else f"is of data set {dataset!r}"
+            mix = f"the LossWeightHook weighs by data set ({', '.join(map(repr, known))})"
+            if dataset is not None:
+                raise WeightError(f"is of data set {dataset!r}, but {mix}.")
             raise WeightError(
-                f"{said}, and the LossWeightHook weighs by data set ({', '.join(map(repr, known))}). A step of its pipeline that "
-                "makes a new table of results, or packs them other than PackDetInputs does, lost it."
+                f"does not say which data set it is of, but {mix}. A step of its pipeline that makes a new table of results, or "
+                "packs them other than PackDetInputs does, lost it."
             )
         return known.get(dataset, {}) if dataset is not None else {}
 
