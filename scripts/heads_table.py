@@ -71,8 +71,8 @@ changing one of weight 0: another class leaves no trace (not tried where the cla
 moves a little, or another mask, shows at most half as much as with weight 1, because it may move a normaliser. Not checked
 so: the masks of BoxInst, the RPN of DetectoRS, Soft Teacher.
 
-A head that says *no* is an error as soon as objects have weights of their own; it weighs a mixed picture as a whole, by area.
-Why:
+A head that says *no* is an error as soon as objects have weights of their own (`objects=False` leaves them out), and weighs a
+mixed picture as a whole, by area. Only semantic heads are none: they have no objects, and weigh the picture. Why:
 """
 
 

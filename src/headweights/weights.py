@@ -8,6 +8,9 @@ from typing import Any
 
 from headweights.errors import WeightError
 
+# Losses are computed in 32 bits at the most: there a larger weight would be infinite.
+_LARGEST = 3.4e38
+
 
 def checked_weight(value: Any, where: str) -> float:
     """The weight as a float.
@@ -29,8 +32,8 @@ def checked_weight(value: Any, where: str) -> float:
         weight = float(value)
     except OverflowError:  # an integer beyond any float
         weight = math.inf
-    if math.isnan(weight) or math.isinf(weight):
-        raise WeightError(f"{where} is {value!r}; a loss weight is finite.")
+    if math.isnan(weight) or abs(weight) > _LARGEST:
+        raise WeightError(f"{where} is {value!r}; a loss weight is finite, and so it is as a float32.")
     if weight < 0:
         raise WeightError(f"{where} is {value!r}; a loss weight is not negative (0 takes the images out of the head's loss).")
     return weight
