@@ -9,6 +9,7 @@ from typing import Any
 import mmdet
 import numpy as np
 import torch
+from mmdet.models.backbones.trident_resnet import TridentConv
 from mmdet.registry import MODELS
 from mmdet.testing import demo_mm_inputs
 from mmdet.utils import register_all_modules
@@ -90,6 +91,8 @@ def build(config: ConfigDict, seed: int = 0) -> nn.Module:
     model.init_weights()
     model.train()
     for module in model.modules():
+        if isinstance(module, TridentConv):  # mmdetection leaves its weights to chance, NaN among them
+            nn.init.kaiming_uniform_(module.weight)
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.eval()
     return model
