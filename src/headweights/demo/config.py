@@ -71,6 +71,8 @@ def measuring(config: Config) -> Config:
     Args:
         config: Changed in place.
     """
+    import headweights.mmdet  # noqa: F401  (a configuration's custom_imports are imported when it is read, and that was before)
+
     if not config.get("custom_hooks"):
         config.custom_imports = {"imports": ["headweights.mmdet"], "allow_failed_imports": False}
         config.custom_hooks = [{"type": "LossWeightHook"}]

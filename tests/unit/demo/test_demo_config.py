@@ -1,6 +1,8 @@
 """The example configurations: found, loadable, and different in nothing but the weights."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,19 @@ def test_a_run_without_weights_measures_too(tmp_path: Path) -> None:
         (hook,) = measuring(config).custom_hooks
         assert (hook["type"], hook["interval"], hook["target"]) == ("LossWeightHook", 25, "real")
         assert config.custom_imports["imports"] == ["headweights.mmdet"]
+
+
+def test_the_hook_is_there_to_be_built(tmp_path: Path) -> None:
+    """In a process that has imported nothing else, as the command's."""
+    program = """
+from pathlib import Path
+from headweights.demo.config import UNWEIGHTED, load_config, measuring
+folder = Path("nowhere")
+config = measuring(load_config(UNWEIGHTED, data=folder, work_dir=folder, iters=1, seed=0))
+from mmdet.registry import HOOKS
+assert HOOKS.build(config.custom_hooks[0]).interval == 25
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True, cwd=tmp_path, capture_output=True)
 
 
 def test_weights_average_one_in_each_head(tmp_path: Path) -> None:
