@@ -13,7 +13,7 @@ WEIGHTED = "faster-rcnn_r18_fpn_weighted.py"
 HOOK = "faster-rcnn_r18_fpn_hook.py"
 
 # How often a run measures what each data set contributes, and which data set the detector is for.
-INTERVAL, TARGET = 25, "real"
+INTERVAL, TARGET = 15, "real"
 
 
 def config_path(name: str) -> Path:

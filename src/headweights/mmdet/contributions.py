@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from headweights.mmdet.hook import LossWeightHook
 
 # So many measurements of the losses to one of the gradients, which cost more.
-_LOSSES_TO_GRADIENTS = 5
+_LOSSES_TO_GRADIENTS = 10
 
 
 class ContributionHook(Hook):
     """Measures at an interval what each data set contributes to each head, and gives it to the runner's visualizer.
 
     After the losses of a training step are computed, and before its backward pass, the heads run again on the features of that
-    step: once for each data set's pictures alone and without weights, for the raw losses; and, at every fifth measurement, with
+    step: once for each data set's pictures alone and without weights, for the raw losses; and, at every tenth measurement, with
     their backward passes, for the cosines between the data sets' gradients of a head's parameters, and once for the whole batch
     with its weights, for the shares of the gradient that arrives at the features. The training itself is not touched: the same
     parameters, statistics and random numbers.

@@ -70,7 +70,7 @@ def test_a_run_without_weights_measures_too(tmp_path: Path) -> None:
     for name in (UNWEIGHTED, HOOK):
         config = load_config(name, data=tmp_path / "data", work_dir=tmp_path / "run", iters=7, seed=5)
         (hook,) = measuring(config).custom_hooks
-        assert (hook["type"], hook["interval"], hook["target"]) == ("LossWeightHook", 25, "real")
+        assert (hook["type"], hook["interval"], hook["target"]) == ("LossWeightHook", 15, "real")
         assert config.custom_imports["imports"] == ["headweights.mmdet"]
 
 
@@ -82,7 +82,7 @@ from headweights.demo.config import UNWEIGHTED, load_config, measuring
 folder = Path("nowhere")
 config = measuring(load_config(UNWEIGHTED, data=folder, work_dir=folder, iters=1, seed=0))
 from mmdet.registry import HOOKS
-assert HOOKS.build(config.custom_hooks[0]).interval == 25
+assert HOOKS.build(config.custom_hooks[0]).interval == 15
 """
     subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True, cwd=tmp_path, capture_output=True)
 
