@@ -14,7 +14,7 @@ NAMED = {
     "epochs": "train_cfg.max_epochs",
     "batch size": "train_dataloader.batch_size",
     "seed": "randomness.seed",
-    "start from": "load_from",
+    "initial checkpoint": "load_from",
 }
 
 _LONGEST = 200
