@@ -27,8 +27,8 @@ def field_of(target: str) -> str:
 
 
 def target_of(field: str) -> str:
-    """The target of a metainfo field: ``'rpn_head.loss_weight'`` -> ``'rpn_head'``."""
-    return field.removesuffix(LOSS_WEIGHT).removesuffix(".")
+    """The target of a metainfo field, or a target as it is: ``'rpn_head.loss_weight'`` and ``'rpn_head'`` -> ``'rpn_head'``."""
+    return "" if field == LOSS_WEIGHT else field.removesuffix("." + LOSS_WEIGHT)
 
 
 def is_weight_field(name: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from headweights.addresses import LOSS_WEIGHT
+from headweights.addresses import target_of
 from headweights.errors import WeightError
 from headweights.schedules import Weight, is_schedule, parse_weight
 
@@ -62,4 +62,4 @@ def checked_target(target: Any, place: str) -> str:
     """
     if not isinstance(target, str):
         raise WeightError(f"{place}: {target!r} is no target; a target is a head's path, such as 'rpn_head'.")
-    return "" if target == LOSS_WEIGHT else target.removesuffix("." + LOSS_WEIGHT)
+    return target_of(target)

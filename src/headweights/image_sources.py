@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from headweights.addresses import target_of
 from headweights.errors import WeightError
-from headweights.images import ImageInfo, ImageTable, TableBuilder, checked_weights, target_of
+from headweights.images import ImageInfo, ImageTable, TableBuilder, checked_weights
 
 FILE_NAME, IMAGE_ID = "file_name", "image_id"
 EITHER = f"{FILE_NAME} or {IMAGE_ID}"

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headweights.addresses import LOSS_WEIGHT
+from headweights.addresses import target_of
 from headweights.errors import WeightError
 from headweights.weights import checked_weight
 
@@ -154,11 +154,6 @@ def checked_weights(value: Any, where: str) -> dict[str, float]:
             raise WeightError(f"{where}: {target or 'every head'!r} is given twice.")
         weights[target] = checked_weight(weight, where=f"{where}: {address!r}")
     return weights
-
-
-def target_of(address: str) -> str:
-    """The target that an address speaks of: ``'rpn_head'`` of ``'rpn_head.loss_weight'`` and of ``'rpn_head'``."""
-    return "" if address == LOSS_WEIGHT else address.removesuffix("." + LOSS_WEIGHT)
 
 
 def resolve(source: Any, images: Collection[ImageInfo], dataset: str) -> ImageTable:

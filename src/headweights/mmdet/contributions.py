@@ -146,24 +146,25 @@ def measured(step: Capture, heads: dict[str, str], datasets: Sequence[str], with
             for dataset, numbers in images.items():
                 if numbers:
                     sums.gradients[head, dataset] = float(squared[numbers].sum())
-    for head in dict.fromkeys(heads.values()) if with_gradients else ():
-        sums.products.update(products_over_ranks(head, vectors[head]))
+    # Of every head, not of those that this rank's batch had losses of: all ranks are to meet in the same calls.
+    for head in model.book.weighted if with_gradients else ():
+        sums.products.update(products_over_ranks(head, vectors[head], step.device))
     return sums
 
 
-def products_over_ranks(head: str, vectors: Mapping[str, Tensor]) -> dict[tuple[str, str, str], float]:
+def products_over_ranks(head: str, vectors: Mapping[str, Tensor], device: torch.device) -> dict[tuple[str, str, str], float]:
     """The inner products of the data sets' gradients of a head, each summed over all ranks.
 
     Args:
         head: The head's path.
         vectors: This rank's, by data set; a rank has those whose pictures it saw.
+        device: Where the others' are to be.
     """
     seen = sorted(set().union(*all_gather_object(list(vectors))))
     size = max(all_gather_object(next((len(vector) for vector in vectors.values()), 0)))
-    like = next(iter(vectors.values()), torch.zeros(0))
     summed = {}
     for dataset in seen:
-        summed[dataset] = vectors.get(dataset, like.new_zeros(size)).clone()
+        summed[dataset] = vectors[dataset].clone() if dataset in vectors else torch.zeros(size, device=device)
         all_reduce(summed[dataset])
     return {(head, one, other): float(torch.dot(summed[one], summed[other])) for one in seen for other in seen if one <= other}
 

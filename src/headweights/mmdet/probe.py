@@ -41,6 +41,12 @@ class Capture:
         self._then = then
         self._undo: list[Callable[[], None]] = []
 
+    @property
+    def device(self) -> torch.device:
+        """Where the batch is."""
+        assert self.inputs is not None
+        return self.inputs.device
+
     @staticmethod
     def is_possible(model: nn.Module) -> bool:
         """Whether a model computes features of a whole batch in a method of its own, which can be listened to."""
@@ -157,7 +163,7 @@ def heads_of_losses(step: Capture) -> dict[str, str]:
         marks: dict[str, Tensor] = {}
         for path, module in modules_by_path(step.model):
             if isinstance(module, WeightedHead) and path not in marks:
-                marks[path] = torch.ones((), device=step.inputs.device if step.inputs is not None else None, requires_grad=True)
+                marks[path] = torch.ones((), device=step.device, requires_grad=True)
                 for name in _LOSS_METHODS:
                     if callable(getattr(module, name, None)):
                         stack.callback(_replaced(module, name, _marking(getattr(module, name), marks[path])))
