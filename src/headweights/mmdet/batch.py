@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from headweights.addresses import Address, most_specific
 from headweights.errors import WeightError
 from headweights.mmdet.model import NO_OBJECTS, ModelHeads, heads_of, reason_no_objects
+from headweights.mmdet.subclasses import to_every_subclass
 from headweights.origins import OBJECT_ORIGINS, OBJECT_WEIGHTS, ORIGINS, Origin, Part
 from headweights.weights import checked_weight
 
@@ -319,30 +320,7 @@ def publishes(cls: type) -> bool:
     return any(hasattr(method, "_publishes_batch") for ancestor in cls.__mro__ for method in vars(ancestor).values())
 
 
-def _publish_from_every_subclass(base: Any) -> None:
-    """Applies :func:`publishes_batch` to a class, its subclasses, and those still to come."""
-    if "_headweights_publishes" in vars(base):
-        return
-    pending = [base]
-    while pending:
-        cls = pending.pop()
-        publishes_batch(cls)
-        pending += cls.__subclasses__()
-
-    own = vars(base).get("__init_subclass__")
-
-    def publish_too(cls: Any, /, **kwargs: Any) -> None:
-        if own is None:
-            super(base, cls).__init_subclass__(**kwargs)
-        else:
-            own.__func__(cls, **kwargs)
-        publishes_batch(cls)
-
-    base.__init_subclass__ = classmethod(publish_too)
-    base._headweights_publishes = True
-
-
 def publish_everywhere() -> None:
     """Makes every detector and RoI head of mmdetection publish its batch; called once, on import."""
     for base in (BaseDetector, BaseRoIHead, BaseMOTModel):
-        _publish_from_every_subclass(base)
+        to_every_subclass(base, publishes_batch)

@@ -1,4 +1,4 @@
-"""Wrapping a method of a class and of every subclass that overrides it, those that are defined later included."""
+"""What is done to a class and to every subclass of it, those that are defined later included."""
 
 from __future__ import annotations
 
@@ -10,31 +10,42 @@ from typing import Any
 Around = Callable[[Callable[[Any, Any], Any], Any, Any], Any]
 
 
-def wrap_everywhere(base: Any, name: str, around: Around) -> None:
-    """Puts `around` about a method of one argument; harmless where it is done already.
-
-    A subclass's method that calls its parent's passes `around` twice: the outer call is to leave nothing to do for the inner one.
-    """
-    mark = f"_headweights_{around.__name__}"
+def to_every_subclass(base: Any, change: Callable[[Any], object]) -> None:
+    """Applies `change` to a class, to its subclasses, and to those still to come; harmless where it is done already."""
+    mark = f"_headweights_{change.__name__}"
     if mark in vars(base):
         return
     pending = [base]
     while pending:
         cls = pending.pop()
-        _wrap(cls, name, around, mark)
+        change(cls)
         pending += cls.__subclasses__()
 
     own = vars(base).get("__init_subclass__")
 
-    def wrap_too(cls: Any, /, **kwargs: Any) -> None:
+    def change_too(cls: Any, /, **kwargs: Any) -> None:
         if own is None:
             super(base, cls).__init_subclass__(**kwargs)
         else:
             own.__func__(cls, **kwargs)
+        change(cls)
+
+    base.__init_subclass__ = classmethod(change_too)
+    setattr(base, mark, True)
+
+
+def wrap_everywhere(base: Any, name: str, around: Around) -> None:
+    """Puts `around` about a method of one argument, in a class and in every subclass that has its own; harmless where it is done.
+
+    A subclass's method that calls its parent's passes `around` twice: the outer call is to leave nothing to do for the inner one.
+    """
+    mark = f"_headweights_{around.__name__}"
+
+    def wrap(cls: Any) -> None:
         _wrap(cls, name, around, mark)
 
-    base.__init_subclass__ = classmethod(wrap_too)
-    setattr(base, mark, True)
+    wrap.__name__ = around.__name__
+    to_every_subclass(base, wrap)
 
 
 def _wrap(cls: Any, name: str, around: Around, mark: str) -> None:

@@ -216,7 +216,7 @@ arguments = st.dictionaries(st.sampled_from(["weights", "datasets", "images", "n
 
 
 @pytest.mark.slow
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(arguments)
 def test_garbage_is_a_list_of_problems(tmp_path: Path, given: dict[str, Any]) -> None:
     path = tmp_path / "config.py"
