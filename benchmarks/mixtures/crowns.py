@@ -1,0 +1,53 @@
+"""Tree crowns: few real aerial tiles and many rendered ones, the pictures of `headweights demo`.
+
+    real       few tiles, photographed at one place of Yellowstone; crowns that people drew
+    rendered   many tiles, drawn by a program, with boxes to the pixel and an appearance that is wrong
+
+Validation is on other tiles of the same photograph, the test on photographs of other places: another one of Yellowstone, one of
+Florida and one of California.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from headweights.demo.annotated import AnnotatedImage
+from headweights.demo.data import HELD_OUT_PLACES, HELD_OUT_TILE, LEAST_CROWNS, REAL_PLACE
+from headweights.demo.pictures import read_picture
+from headweights.demo.render import render_crowns
+from headweights.demo.tiles import cut_tiles
+from mixtures.scenes import Scene, write
+
+CLASSES = ("tree",)
+SIZES = {"real": 16, "rendered": 160}
+TILE = 96
+# Every third tile of the photograph is for validation, whatever the seed.
+VALIDATION = 3
+
+
+def make(folder: Path, seed: int) -> None:
+    """Writes the training data of a seed below `folder`: `real`, `rendered`."""
+    tiles = [tile for number, tile in enumerate(_stands()) if number % VALIDATION]
+    chosen = np.random.default_rng(seed).choice(len(tiles), SIZES["real"], replace=False)
+    _write((tiles[number] for number in sorted(chosen)), folder / "real")
+    seeds = np.random.SeedSequence(seed).generate_state(SIZES["rendered"])
+    _write((render_crowns(str(number), TILE, int(own)) for number, own in enumerate(seeds)), folder / "rendered")
+
+
+def make_held_out(folder: Path) -> None:
+    """Writes the tiles that nothing is trained on below `folder`: `validation`, `test`."""
+    _write((tile for number, tile in enumerate(_stands()) if not number % VALIDATION), folder / "validation")
+    places = (read_picture(place) for place in HELD_OUT_PLACES)
+    _write((tile for place in places for tile in cut_tiles(place, HELD_OUT_TILE)), folder / "test")
+
+
+def _stands() -> list[AnnotatedImage]:
+    return [tile for tile in cut_tiles(read_picture(REAL_PLACE), TILE) if len(tile.boxes) >= LEAST_CROWNS]
+
+
+def _write(tiles: Iterable[AnnotatedImage], folder: Path) -> None:
+    scenes = (Scene(tile.image, tile.boxes, np.zeros(len(tile.boxes), dtype=np.int64), ignored=tile.ignored) for tile in tiles)
+    write(scenes, folder, CLASSES)

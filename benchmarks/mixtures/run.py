@@ -1,0 +1,150 @@
+"""One training of the study: what it is, and what it leaves in its folder."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+CONFIGS = Path(__file__).parent / "configs"
+RESULT, SCREEN = "result.json", "screen.log"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What determines a training and its result.
+
+    Args:
+        setting: The data: `digits` or `crowns`.
+        detector: A file in `configs`, without its suffix.
+        datasets: What is trained on, by name.
+        seed: Of the training data, the initial parameters and the order of the pictures.
+        split: What is looked at after the last iteration: `validation` or `test`.
+        iterations: Of `batch_size` pictures each.
+        weights: The block of the `LossWeightHook`; None: the stock detector, without a hook.
+        ratio: Pictures of each data set in every batch, by `MultiSourceSampler`; None: pictures are drawn alike.
+        by_object: Whether each object weighs what is known of its annotation.
+    """
+
+    setting: str
+    detector: str
+    datasets: tuple[str, ...]
+    seed: int
+    split: str
+    iterations: int
+    weights: Mapping[str, Any] | None = None
+    ratio: tuple[int, ...] | None = None
+    by_object: bool = False
+
+    def described(self) -> dict[str, Any]:
+        """The run as JSON has it."""
+        return json.loads(json.dumps(asdict(self)))  # type: ignore[no-any-return]
+
+
+def result_of(run: Run, folder: Path) -> dict[str, Any] | None:
+    """What came out of a run, where it was finished; None where it was not, or where the folder holds another run."""
+    try:
+        found = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and found.get("run") == run.described() else None
+
+
+def train(run: Run, folder: Path, data: Path) -> None:
+    """Trains, in a process of its own, and writes `folder`/result.json last. What was in the folder is removed.
+
+    Besides it the folder holds the configuration, mmengine's log and scalars, the detections, and what went to the screen.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    with (
+        open(folder / SCREEN, "w", encoding="utf-8") as screen,
+        contextlib.redirect_stdout(screen),
+        contextlib.redirect_stderr(screen),
+    ):
+        import torch
+        from mmdet.utils import register_all_modules
+        from mmengine.runner import Runner
+
+        torch.set_num_threads(1)
+        # Numbers too small for a normal float make a CPU several times slower, and change nothing here.
+        torch.set_flush_denormal(True)
+        register_all_modules()
+        config = config_of(run, folder, data)
+        started, cpu = time.monotonic(), time.process_time()
+        runner = Runner.from_cfg(config)
+        runner.train()
+        metrics = {name: runner.message_hub.get_scalar(f"val/coco/{name}").current() for name in ("bbox_mAP", "bbox_mAP_50")}
+    result = {
+        "run": run.described(),
+        "mAP": metrics["bbox_mAP"],
+        "AP50": metrics["bbox_mAP_50"],
+        "pictures": run.iterations * config.train_dataloader.batch_size,
+        "seconds": round(time.monotonic() - started, 1),
+        "cpu_seconds": round(time.process_time() - cpu, 1),
+    }
+    unfinished = folder / (RESULT + ".part")
+    unfinished.write_text(json.dumps(result, indent=1), encoding="utf-8")
+    os.replace(unfinished, folder / RESULT)
+
+
+def config_of(run: Run, folder: Path, data: Path) -> Any:
+    """The configuration of a run.
+
+    Args:
+        data: The folder of the setting's data: `seed_<n>`/<data set> and `held_out`/<split>.
+    """
+    from mmengine.config import Config
+
+    import headweights.mmdet  # noqa: F401  (a configuration's custom_imports are imported when it is read)
+    from mixtures.settings import SETTINGS
+
+    setting = SETTINGS[run.setting]
+    # As written, not formatted: that takes seconds of each run.
+    config = Config.fromfile(CONFIGS / f"{run.detector}.py", format_python_code=False)
+    for name, value in Config.fromfile(CONFIGS / "training.py").to_dict().items():
+        config[name] = value
+    head = config.model.roi_head.bbox_head if "roi_head" in config.model else config.model.bbox_head
+    head.num_classes = len(setting.classes)
+    config.optim_wrapper.optimizer.lr = setting.learning_rates[run.detector]
+    metainfo = {"classes": setting.classes}
+    pipeline = [*config.pop("load"), *setting.augmentation, {"type": "PackDetInputs"}]
+    config.train_dataloader.dataset.datasets = [
+        {
+            "type": "CocoDataset",
+            "data_root": f"{data / f'seed_{run.seed}' / name}/",
+            "ann_file": "trusted.json" if run.by_object else "annotations.json",
+            "data_prefix": {"img": "images/"},
+            "metainfo": {**metainfo, "dataset_name": name},
+            "pipeline": pipeline,
+        }
+        for name in run.datasets
+    ]
+    if run.ratio is not None:
+        batch = config.train_dataloader.batch_size
+        config.train_dataloader.sampler = {
+            "type": "MultiSourceSampler",
+            "batch_size": batch,
+            "source_ratio": list(run.ratio),
+            "seed": run.seed,
+        }
+    held_out = data / "held_out" / run.split
+    config.val_dataloader.dataset.update(data_root=f"{held_out}/", metainfo=metainfo)
+    config.val_evaluator.update(ann_file=str(held_out / "annotations.json"), outfile_prefix=str(folder / run.split))
+    config.train_cfg.update(max_iters=run.iterations, val_interval=run.iterations)
+    if run.weights is not None or run.by_object:
+        config.custom_imports = {"imports": ["headweights.mmdet"], "allow_failed_imports": False}
+        hook = {"type": "LossWeightHook", "normalize": True, "interval": 0, "weights": dict(run.weights or {})}
+        config.custom_hooks = [hook]
+    for unused in ("test_dataloader", "test_evaluator", "test_cfg", "auto_scale_lr"):
+        config.pop(unused, None)
+    config.randomness = {"seed": run.seed}
+    config.work_dir, config.experiment_name = str(folder), folder.name
+    config.visualizer.name = str(folder)
+    return config

@@ -1,0 +1,99 @@
+"""Runs the arms over the cores: a process a run, as many at a time as there are cores."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Any
+
+from mixtures.arms import Arm, Asked, Plan
+from mixtures.run import SCREEN, Run, result_of, train
+
+
+class RunError(Exception):
+    """A run ended without a result; the message names its folder and repeats the end of what it printed."""
+
+
+class _Progress:
+    """An arm under way: what it has asked for and what of that has come out."""
+
+    def __init__(self, plan: Plan, out: Path) -> None:
+        self.plan, self.out = plan, out
+        self._steps: Arm = plan.steps()
+        self.asked: Asked = next(self._steps)
+        self.started: set[int] = set()
+        self.finished = False
+
+    def advance(self, reused: Callable[[Path], None]) -> None:
+        """Sends results as long as all that was asked for are there."""
+        while not self.finished:
+            results = [result_of(run, self.out / place) for place, run in self.asked]
+            for number, result in enumerate(results):
+                if result is not None and number not in self.started:
+                    self.started.add(number)
+                    reused(self.out / self.asked[number][0])
+            complete: list[Mapping[str, Any]] = [result for result in results if result is not None]
+            if len(complete) < len(results):
+                return
+            try:
+                self.asked, self.started = self._steps.send(complete), set()
+            except StopIteration:
+                self.finished = True
+
+    def wanted(self) -> Sequence[tuple[int, Path, Run]]:
+        """What can be started now."""
+        if self.finished:
+            return []
+        return [(n, self.out / place, run) for n, (place, run) in enumerate(self.asked) if n not in self.started]
+
+
+def run_all(plans: Sequence[Plan], out: Path, workers: int, done: Callable[[Path, Mapping[str, Any] | None], None]) -> None:
+    """Runs what has no result yet.
+
+    Args:
+        plans: The arms; those further in front go first.
+        out: The folder of the study.
+        workers: Runs at a time.
+        done: Is told of each run: its folder, and its result; None where an earlier call has made it.
+
+    Raises:
+        RunError: A run failed. Others that were under way are stopped; the same call goes on where it was.
+    """
+    context = multiprocessing.get_context("forkserver")
+    # Every run is a fork of one process that has loaded mmdetection, and has not started any threads.
+    context.set_forkserver_preload(["headweights.mmdet", "mixtures.run", "torch._dynamo"])
+    arms = [_Progress(plan, out) for plan in plans]
+    running: dict[ForkServerProcess, tuple[_Progress, Path, Run]] = {}
+    try:
+        while True:
+            for arm in arms:
+                arm.advance(lambda folder: done(folder, None))
+            for arm in arms:
+                for number, folder, run in arm.wanted():
+                    if len(running) < workers:
+                        arm.started.add(number)
+                        process = context.Process(target=train, args=(run, folder, out / "data" / run.setting), daemon=True)
+                        process.start()
+                        running[process] = (arm, folder, run)
+            if not running:
+                return
+            time.sleep(0.2)
+            for process in [process for process in running if not process.is_alive()]:
+                _, folder, run = running.pop(process)
+                result = result_of(run, folder)
+                if result is None:
+                    raise RunError(f"{folder} ended without a result:\n{_end_of(folder / SCREEN)}")
+                done(folder, result)
+    finally:
+        for process in running:
+            process.terminate()
+
+
+def _end_of(file: Path) -> str:
+    try:
+        return "\n".join(file.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
+    except OSError:
+        return "(it printed nothing)"

@@ -1,0 +1,90 @@
+"""What came out, arm by arm: mean, spread, and differences of runs that share a seed, with confidence intervals."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scipy.stats import t
+
+from mixtures.arms import Plan
+from mixtures.run import RESULT
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The test results of an arm.
+
+    Args:
+        plan: The arm.
+        runs: What each seed's result.json holds, by seed.
+        trials: The validation mAP of each trial, where the arm is a sweep.
+    """
+
+    plan: Plan
+    runs: Mapping[int, Mapping[str, Any]]
+    trials: Sequence[float]
+
+    def values(self, metric: str = "mAP") -> list[float]:
+        """A metric on the test split, by seed."""
+        return [self.runs[seed][metric] for seed in sorted(self.runs)]
+
+    @property
+    def mean(self) -> float:
+        """The mean mAP over the seeds."""
+        return statistics.fmean(self.values())
+
+    @property
+    def spread(self) -> float:
+        """The standard deviation of the mAP over the seeds."""
+        return statistics.stdev(self.values()) if len(self.runs) > 1 else math.nan
+
+    @property
+    def minutes(self) -> float:
+        """How long a run took, in the middle."""
+        return statistics.median(self.values("seconds")) / 60
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A mean of paired differences with its 95 % confidence interval (Student's t, over the seeds that both arms have)."""
+
+    mean: float
+    low: float
+    high: float
+    pairs: int
+
+
+def outcomes(plans: Sequence[Plan], out: Path, seeds: int) -> list[Outcome]:
+    """The arms of which all seeds are finished."""
+    found = []
+    for plan in plans:
+        folder = out / plan.folder
+        runs = {seed: _read(folder / f"seed_{seed}" / RESULT) for seed in range(seeds)}
+        finished = {seed: run for seed, run in runs.items() if run is not None}
+        trials = (_read(path / RESULT) for path in sorted((folder / "trials").glob("*")))
+        if len(finished) == seeds:
+            found.append(Outcome(plan, finished, [trial["mAP"] for trial in trials if trial is not None]))
+    return found
+
+
+def difference(one: Outcome, other: Outcome) -> Difference:
+    """How much higher the mAP of `one` is, seed by seed: the runs of a seed share training data and initial parameters."""
+    seeds = sorted(set(one.runs) & set(other.runs))
+    deltas = [one.runs[seed]["mAP"] - other.runs[seed]["mAP"] for seed in seeds]
+    mean = statistics.fmean(deltas)
+    half = float(t.ppf(0.975, len(deltas) - 1)) * statistics.stdev(deltas) / math.sqrt(len(deltas))
+    return Difference(mean, mean - half, mean + half, len(deltas))
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None

@@ -1,0 +1,121 @@
+"""What per-head weights buy over what one could do before, on mixed data: the study of docs/study.md.
+
+    .venv/bin/python benchmarks/study.py [--out FOLDER] [--seeds N] [--workers N]
+
+Trains every arm of every setting with every seed, one run a core, and writes tables and pictures from the results to
+FOLDER/study.md. Started again it goes on where it was stopped: each run's configuration, log and result are kept in its folder.
+With --publish the tables and pictures also go to their places in docs/study.md and the README; --no-train makes them of what is
+there.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+# Before numpy and torch are loaded: one core a run.
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
+sys.path.insert(0, str(Path(__file__).parent))
+
+import typer
+from mixtures.arms import TRIAL_SEED, Plan, plans
+from mixtures.page import figures, parts, put
+from mixtures.pictures import draw
+from mixtures.schedule import RunError, run_all
+from mixtures.settings import SETTINGS
+from mixtures.statistics import outcomes
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def study(
+    out: Annotated[Path, typer.Option(help="Folder for data, runs and results.")] = Path("work_dirs/study"),
+    seeds: Annotated[int, typer.Option(min=2, help="Seeds of every arm.")] = 5,
+    workers: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = os.cpu_count() or 1,
+    training: Annotated[bool, typer.Option("--train/--no-train", help="Whether to run what has no result yet.")] = True,
+    publish: Annotated[bool, typer.Option("--publish", help="Put the results into docs/study.md and the README.")] = False,
+) -> None:
+    """Train all arms with all seeds, and write what came out."""
+    console = Console()
+    out = out.absolute()
+    arms = plans(seeds)
+    if training:
+        train_all(arms, out, seeds, workers, console)
+    show(arms, out, seeds, publish, console)
+
+
+def train_all(arms: list[Plan], out: Path, seeds: int, workers: int, console: Console) -> None:
+    """Runs what has no result yet, under a progress bar."""
+    make_data(out / "data", [*range(seeds), TRIAL_SEED], console)
+    bar = Progress(
+        TextColumn("runs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+        console=console,
+    )  # fmt: skip
+    with bar as progress:
+        task = progress.add_task("", total=sum(arm.most for arm in arms))
+
+        def done(folder: Path, result: Mapping[str, Any] | None) -> None:
+            progress.advance(task)
+            if result is not None:
+                name, minutes = folder.relative_to(out), result["seconds"] / 60
+                progress.console.print(f"{name}: mAP {result['mAP']:.3f}, {minutes:.1f} min", highlight=False)
+
+        try:
+            run_all(arms, out, workers, done)
+        except RunError as error:
+            console.print(str(error), markup=False, highlight=False)
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            console.print("Stopped; the same command goes on from here.")
+            raise typer.Exit(130) from None
+
+
+def show(arms: list[Plan], out: Path, seeds: int, publish: bool, console: Console) -> None:
+    """Writes the tables and pictures of the arms that are finished."""
+    found = outcomes(arms, out, seeds)
+    if not found:
+        console.print(f"{out} has no finished arm yet.", soft_wrap=True, highlight=False)
+        raise typer.Exit(1)
+    unfinished = [str(arm.folder) for arm in arms if arm not in [outcome.plan for outcome in found]]
+    if unfinished:
+        console.print(f"Not finished, and left out: {', '.join(unfinished)}.", highlight=False)
+    made = parts(found)
+    text = "\n\n".join(f"## {name}\n\n{part}" for name, part in made.items())
+    (out / "study.md").write_text(text + "\n", encoding="utf-8")
+    console.print(f"{out / 'study.md'}", soft_wrap=True, highlight=False)
+    problem = draw(figures(found), out / "pictures")
+    if problem:
+        console.print(problem)
+    if publish:
+        for page in (ROOT / "docs/study.md", ROOT / "README.md"):
+            put(page, made)
+        for picture in (out / "pictures").glob("*.svg"):
+            shutil.copy(picture, ROOT / "docs" / picture.name)
+
+
+def make_data(folder: Path, seeds: list[int], console: Console) -> None:
+    """Writes the data that is not there yet."""
+    for name, setting in SETTINGS.items():
+        made = folder / name
+        wanted = [(made / "held_out", None), *((made / f"seed_{seed}", seed) for seed in seeds)]
+        for place, seed in wanted:
+            complete = place / "complete"
+            if complete.exists():
+                continue
+            console.print(f"making {place.relative_to(folder)}", highlight=False)
+            if seed is None:
+                setting.make_held_out(place)
+            else:
+                setting.make(place, seed)
+            complete.touch()
+
+
+if __name__ == "__main__":
+    typer.run(study)
