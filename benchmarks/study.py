@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,11 +24,11 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(__file__).pare
 sys.path.insert(0, str(Path(__file__).parent))
 
 import typer
-from mixtures.arms import TRIAL_SEED, Plan, plans
+from mixtures.arms import TRIAL_SEED, Plan, plans, pretrainings
 from mixtures.page import figures, parts, put
 from mixtures.pictures import draw
 from mixtures.schedule import RunError, run_all
-from mixtures.settings import SETTINGS
+from mixtures.settings import PRETRAININGS, SETTINGS
 from mixtures.statistics import outcomes
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -53,13 +54,17 @@ def study(
 
 def train_all(arms: list[Plan], out: Path, seeds: int, workers: int, console: Console) -> None:
     """Runs what has no result yet, under a progress bar."""
+    # A stop from outside, too, stops the runs under way.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     make_data(out / "data", [*range(seeds), TRIAL_SEED], console)
+    first = pretrainings()
     bar = Progress(
         TextColumn("runs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
         console=console,
     )  # fmt: skip
     with bar as progress:
-        task = progress.add_task("", total=sum(arm.most for arm in arms))
+        task = progress.add_task("", total=sum(arm.most for arm in [*first, *arms]))
 
         def done(folder: Path, result: Mapping[str, Any] | None) -> None:
             progress.advance(task)
@@ -68,6 +73,7 @@ def train_all(arms: list[Plan], out: Path, seeds: int, workers: int, console: Co
                 progress.console.print(f"{name}: mAP {result['mAP']:.3f}, {minutes:.1f} min", highlight=False)
 
         try:
+            run_all(first, out, workers, done)
             run_all(arms, out, workers, done)
         except RunError as error:
             console.print(str(error), markup=False, highlight=False)
@@ -102,10 +108,10 @@ def show(arms: list[Plan], out: Path, seeds: int, publish: bool, console: Consol
 
 def make_data(folder: Path, seeds: list[int], console: Console) -> None:
     """Writes the data that is not there yet."""
-    for name, setting in SETTINGS.items():
+    for name, setting in {**SETTINGS, **PRETRAININGS}.items():
         made = folder / name
-        wanted = [(made / "held_out", None), *((made / f"seed_{seed}", seed) for seed in seeds)]
-        for place, seed in wanted:
+        own = seeds if name in SETTINGS else [0]
+        for place, seed in [(made / "held_out", None), *((made / f"seed_{seed}", seed) for seed in own)]:
             complete = place / "complete"
             if complete.exists():
                 continue

@@ -16,7 +16,7 @@ import numpy as np
 import optuna
 
 from mixtures.run import Run
-from mixtures.settings import ADDRESSES, SETTINGS, Setting, Weights
+from mixtures.settings import ADDRESSES, PRETRAININGS, SETTINGS, Setting, Weights
 
 # The pictures of a batch, of which a sampling ratio gives some to each data set.
 BATCH = 8
@@ -53,6 +53,21 @@ class Plan:
     def folder(self) -> PurePath:
         """Where its runs are, below the folder of the study."""
         return PurePath(self.setting) / self.detector / self.name
+
+
+def pretrainings() -> list[Plan]:
+    """What the arms start from."""
+
+    def plan(name: str, setting: Setting, detector: str) -> Plan:
+        place = PurePath(name) / detector
+
+        def steps() -> Arm:
+            run = Run(name, detector, setting.datasets, seed=0, split="validation", iterations=setting.iterations)
+            yield [(place / "seed_0", run)]
+
+        return Plan("", setting.title, name, detector, steps, 1)
+
+    return [plan(name, setting, detector) for name, setting in PRETRAININGS.items() for detector in ADDRESSES]
 
 
 def plans(seeds: int) -> list[Plan]:

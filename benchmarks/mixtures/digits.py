@@ -24,7 +24,7 @@ from mixtures.scenes import Scene, write
 
 CLASSES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 # Scenes of each data set.
-SIZES = {"clean": 40, "wrong_labels": 400, "wrong_boxes": 400}
+SIZES = {"clean": 10, "wrong_labels": 400, "wrong_boxes": 400}
 HELD_OUT = {"validation": 150, "test": 300}
 SIDE = 96
 # The held-out scenes are the same for every seed.
@@ -73,8 +73,7 @@ def _overlap(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np
 
 def _scenes(hands: str, count: int, rng: np.random.Generator) -> Iterator[Scene]:
     shapes, labels = _handwriting(hands)
-    for _ in range(count):
-        yield _scene(shapes, labels, rng)
+    return (scene_of(shapes, labels, rng) for _ in range(count))
 
 
 def _handwriting(hands: str) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -85,7 +84,8 @@ def _handwriting(hands: str) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     return (digits.images[part] / 16).astype(np.float32), digits.target[part]
 
 
-def _scene(shapes: NDArray[np.float32], labels: NDArray[np.int64], rng: np.random.Generator) -> Scene:
+def scene_of(shapes: NDArray[np.float32], labels: NDArray[np.int64], rng: np.random.Generator) -> Scene:
+    """Two to five of the shapes, of shape (n, 8, 8) in [0, 1], written on a texture; fewer where there is no room."""
     canvas = _texture(rng)
     boxes: list[list[int]] = []
     written: list[int] = []

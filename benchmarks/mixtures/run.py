@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from mixtures.settings import PRETRAININGS, SETTINGS
+
 CONFIGS = Path(__file__).parent / "configs"
 RESULT, SCREEN = "result.json", "screen.log"
 
@@ -27,6 +29,7 @@ class Run:
         seed: Of the training data, the initial parameters and the order of the pictures.
         split: What is looked at after the last iteration: `validation` or `test`.
         iterations: Of `batch_size` pictures each.
+        start: The pretraining whose parameters it starts from; None: from scratch.
         weights: The block of the `LossWeightHook`; None: the stock detector, without a hook.
         ratio: Pictures of each data set in every batch, by `MultiSourceSampler`; None: pictures are drawn alike.
         by_object: Whether each object weighs what is known of its annotation.
@@ -38,6 +41,7 @@ class Run:
     seed: int
     split: str
     iterations: int
+    start: str | None = None
     weights: Mapping[str, Any] | None = None
     ratio: tuple[int, ...] | None = None
     by_object: bool = False
@@ -56,10 +60,18 @@ def result_of(run: Run, folder: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and found.get("run") == run.described() else None
 
 
-def train(run: Run, folder: Path, data: Path) -> None:
+def pretrained(out: Path, name: str, detector: str) -> Path:
+    """Where the parameters of a pretraining are, below the folder of the study."""
+    return out / name / detector / "seed_0" / "pretrained.pth"
+
+
+def train(run: Run, folder: Path, out: Path) -> None:
     """Trains, in a process of its own, and writes `folder`/result.json last. What was in the folder is removed.
 
     Besides it the folder holds the configuration, mmengine's log and scalars, the detections, and what went to the screen.
+
+    Args:
+        out: The folder of the study: `data` and pretrainings are in it.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -76,10 +88,13 @@ def train(run: Run, folder: Path, data: Path) -> None:
         # Numbers too small for a normal float make a CPU several times slower, and change nothing here.
         torch.set_flush_denormal(True)
         register_all_modules()
-        config = config_of(run, folder, data)
+        config = config_of(run, folder, out)
         started, cpu = time.monotonic(), time.process_time()
         runner = Runner.from_cfg(config)
         runner.train()
+        (checkpoint,) = folder.glob("iter_*.pth") if run.setting in PRETRAININGS else (None,)
+        if checkpoint is not None:
+            checkpoint.rename(folder / pretrained(out, run.setting, run.detector).name)
         metrics = {name: runner.message_hub.get_scalar(f"val/coco/{name}").current() for name in ("bbox_mAP", "bbox_mAP_50")}
     result = {
         "run": run.described(),
@@ -94,18 +109,14 @@ def train(run: Run, folder: Path, data: Path) -> None:
     os.replace(unfinished, folder / RESULT)
 
 
-def config_of(run: Run, folder: Path, data: Path) -> Any:
-    """The configuration of a run.
-
-    Args:
-        data: The folder of the setting's data: `seed_<n>`/<data set> and `held_out`/<split>.
-    """
+def config_of(run: Run, folder: Path, out: Path) -> Any:
+    """The configuration of a run."""
     from mmengine.config import Config
 
     import headweights.mmdet  # noqa: F401  (a configuration's custom_imports are imported when it is read)
-    from mixtures.settings import SETTINGS
 
-    setting = SETTINGS[run.setting]
+    setting = {**SETTINGS, **PRETRAININGS}[run.setting]
+    data = out / "data" / run.setting
     # As written, not formatted: that takes seconds of each run.
     config = Config.fromfile(CONFIGS / f"{run.detector}.py", format_python_code=False)
     for name, value in Config.fromfile(CONFIGS / "training.py").to_dict().items():
@@ -142,6 +153,11 @@ def config_of(run: Run, folder: Path, data: Path) -> Any:
         config.custom_imports = {"imports": ["headweights.mmdet"], "allow_failed_imports": False}
         hook = {"type": "LossWeightHook", "normalize": True, "interval": 0, "weights": dict(run.weights or {})}
         config.custom_hooks = [hook]
+    if run.start is not None:
+        # Layers of another shape, those for other classes, stay as they were drawn.
+        config.load_from = str(pretrained(out, run.start, run.detector))
+    if run.setting in PRETRAININGS:
+        config.default_hooks.checkpoint.save_last = True
     for unused in ("test_dataloader", "test_evaluator", "test_cfg", "auto_scale_lr"):
         config.pop(unused, None)
     config.randomness = {"seed": run.seed}

@@ -75,7 +75,7 @@ def run_all(plans: Sequence[Plan], out: Path, workers: int, done: Callable[[Path
                 for number, folder, run in arm.wanted():
                     if len(running) < workers:
                         arm.started.add(number)
-                        process = context.Process(target=train, args=(run, folder, out / "data" / run.setting), daemon=True)
+                        process = context.Process(target=train, args=(run, folder, out), daemon=True)
                         process.start()
                         running[process] = (arm, folder, run)
             if not running:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mixtures import crowns, digits
+from mixtures import crowns, digits, letters
 
 Weights = Mapping[str, Mapping[str, float]]
 
@@ -32,8 +32,8 @@ class Setting:
         make: Writes the training data of a seed into a folder.
         make_held_out: Writes `validation` and `test` into a folder.
         iterations: Of every run.
-        trials: Of every sweep, whatever it chooses among.
         learning_rates: By detector.
+        trials: Of every sweep, whatever it chooses among.
         reasoned: By detector, the weights that one would choose by thinking; the target weighs 1.
         augmentation: Steps of the training pipeline.
         by_object: Whether it is known how right each annotation is.
@@ -47,9 +47,9 @@ class Setting:
     make: Callable[[Path, int], None]
     make_held_out: Callable[[Path], None]
     iterations: int
-    trials: int
     learning_rates: Mapping[str, float]
-    reasoned: Mapping[str, Weights]
+    trials: int = 0
+    reasoned: Mapping[str, Weights] = field(default_factory=dict)
     augmentation: list[dict[str, Any]] = field(default_factory=list)
     by_object: bool = False
 
@@ -68,9 +68,9 @@ SETTINGS = {
         sizes=digits.SIZES,
         make=digits.make,
         make_held_out=digits.make_held_out,
-        iterations=300,
+        iterations=150,
         trials=8,
-        learning_rates={"faster-rcnn": 2e-3, "atss": 1e-3},
+        learning_rates={"faster-rcnn": 1e-3, "atss": 1e-3},
         # Random labels say nothing of the class, but a little of what is an object at all: a tenth. Boxes that overlap the
         # right ones by half say where to look (a third), not where an edge is (a tenth).
         reasoned={
@@ -135,5 +135,22 @@ SETTINGS = {
             {"type": "RandomFlip", "prob": [0.25] * 3, "direction": ["horizontal", "vertical", "diagonal"]},
             {"type": "PhotoMetricDistortion"},
         ],
+    ),
+}
+
+# Detectors are seldom trained from scratch. Here they start from printed letters in scenes, which know nothing of the question:
+# all annotations are right, and a letter is no digit. Every run of a detector starts from the same parameters.
+START = "letters"
+PRETRAININGS = {
+    START: Setting(
+        title="printed letters in scenes",
+        classes=letters.CLASSES,
+        target="letters",
+        others=(),
+        sizes={"letters": letters.SCENES},
+        make=letters.make,
+        make_held_out=letters.make_held_out,
+        iterations=600,
+        learning_rates={"faster-rcnn": 2e-3, "atss": 1e-3},
     ),
 }
