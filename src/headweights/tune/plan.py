@@ -133,8 +133,8 @@ def make_plan(
     if stops or parts.model is None or parts.dataset is None:
         raise WeightError("\n".join(stops) or f"{path}: its model or its training data cannot be built.")
     # A mean other than 1 is a learning rate: unless the config says that it is to be searched too, only shares are.
-    hook = {"normalize": True, **(parts.hook or {})}
-    weights = hook["weights"] = dict(hook.get("weights") or {})
+    hook = {"normalize": True, "weights": {}, **Config(dict(hook=parts.hook or {})).to_dict()["hook"]}
+    weights = hook["weights"] = {} if hook["weights"] is None else hook["weights"]
     try:
         LossWeightHook(**hook)
     except TypeError as error:

@@ -64,7 +64,8 @@ class Space:
         for dataset in (self.target, *self.datasets):
             kept = {target: weight for target, weight in _table(weights, dataset).items() if target not in self.addresses}
             if dataset == self.target:
-                block[dataset] = {**kept, **dict.fromkeys(self.addresses, 1.0)} if kept else 1.0
+                ones = dict.fromkeys(self.addresses, 1.0)
+                block[dataset] = {**kept, **ones} if any(weight != 1 for weight in kept.values()) else 1.0
             else:
                 chosen = {address: rounded(parameters[f"{dataset}: {address}"]) for address in self.addresses}
                 block[dataset] = {**kept, **chosen}

@@ -160,6 +160,8 @@ class Worker:
         except optuna.TrialPruned:
             raise
         except Exception as error:
+            if _was_interrupted(error):
+                raise KeyboardInterrupt from None
             if isinstance(error, SearchError):
                 self._wrong = error
             trial.set_user_attr(REASON, _in_words(error))
@@ -246,6 +248,13 @@ def _remove_checkpoints(folder: Path) -> None:
 
 def _me() -> str:
     return f"{here()}/{os.getpid()}"
+
+
+def _was_interrupted(error: BaseException | None) -> bool:
+    """Whether an error is Ctrl-C in other words: mmengine takes it for a mistake in a config while it writes one."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _in_words(error: Exception) -> str:
