@@ -10,6 +10,7 @@ from typing import Any
 from mmdet.registry import HOOKS, METRICS
 from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
+
 from support.coco import pipeline, runner_config, write_dataset
 from support.detectors import FASTER_RCNN
 
@@ -48,7 +49,7 @@ class BreaksHook(Hook):
     """Breaks trainings, as memory and learning rates do.
 
     Args:
-        how: ``'crash'`` or ``'nan'`` by the name of the work directory; ``'*'`` is any other.
+        how: ``'crash'`` or ``'diverge'`` by the name of the work directory; ``'*'`` is any other.
     """
 
     def __init__(self, how: Mapping[str, str]) -> None:
@@ -59,7 +60,7 @@ class BreaksHook(Hook):
         how = self.how.get(Path(runner.work_dir).name, self.how.get("*"))
         if how == "crash":
             raise RuntimeError(f"no memory left in {Path(runner.work_dir).name}\nand more")
-        if how == "nan":
+        if how == "diverge":
             next(parameter for parameter in runner.model.parameters() if parameter.requires_grad).data.fill_(float("nan"))
 
 

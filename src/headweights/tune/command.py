@@ -1,5 +1,7 @@
 """`headweights tune`: what the command line adds to the search."""
 
+import contextlib
+import io
 import os
 import sys
 from importlib.util import find_spec
@@ -76,7 +78,7 @@ def tune(
     # The file is named because stdout is redirected while this console goes on printing.
     console = Console(file=sys.stdout)
     try:
-        with console.status("loading mmdetection and Optuna"):
+        with console.status("loading mmdetection and Optuna"), contextlib.redirect_stdout(io.StringIO()):
             from headweights.tune.run import tune as run
         run(
             console,

@@ -7,6 +7,7 @@ import io
 import logging
 import multiprocessing
 import os
+import pickle
 import queue
 import threading
 import time
@@ -22,11 +23,12 @@ from rich.console import Console
 
 from headweights.errors import WeightError
 from headweights.tune.plan import GREATER, Plan, make_plan
+from headweights.tune.process import run_worker
 from headweights.tune.progress import EVERY, TrialProgress, best_of
 from headweights.tune.result import best_table, block_to_paste, metric_of, problems_with, said_of, write_charts, write_config
 from headweights.tune.storage import default_storage, open_storage
 from headweights.tune.study import REASON, Standing, begin, load, recover, standing
-from headweights.tune.worker import Job, Worker, environment, run_worker, visible_gpus
+from headweights.tune.worker import Job, Worker, environment, visible_gpus
 
 BEST_CONFIG, CHARTS = "best_weights.py", "tune.html"
 
@@ -109,7 +111,10 @@ def _work_in_processes(job: Job, workers: int, progress: TrialProgress, console:
     processes = []
     try:
         for number in range(workers):
-            process = context.Process(target=run_worker, args=(job, number, lock, said), name=f"worker {number}")
+            log = job.work_dir / f"worker_{number}.log"
+            process = context.Process(
+                target=run_worker, args=(pickle.dumps(job), number, lock, said, log), name=f"worker {number}"
+            )
             with environment(number, workers, gpus, cores):
                 process.start()
             processes.append(process)

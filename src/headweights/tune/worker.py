@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
-import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Protocol
 
 import optuna
 import torch
@@ -19,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from headweights.errors import WeightError
 from headweights.tune.plan import Plan, read_config
-from headweights.tune.storage import notices_death, open_storage
+from headweights.tune.storage import notices_death
 from headweights.tune.study import METRIC, REASON, WORKER, here, load, pruner_of, recover, sampler_of, standing, try_again
 from headweights.tune.trial import NotFiniteError, ReportHook, SearchError, train, trial_config
 
@@ -164,7 +162,7 @@ class Worker:
                 raise KeyboardInterrupt from None
             if isinstance(error, SearchError):
                 self._wrong = error
-            trial.set_user_attr(REASON, _in_words(error))
+            trial.set_user_attr(REASON, in_words(error))
             raise
         if known is None and report.metric:
             self.study.set_user_attr(METRIC, report.metric)
@@ -192,28 +190,6 @@ class Worker:
                 f"the first {len(now.failed)} trials failed. Trial {first.number}: {first.user_attrs[REASON]} "
                 f"(all of it: {self.job.folder(first.number) / 'screen.log'})"
             )
-
-
-def run_worker(job: Job, number: int, lock: Any, said: Any) -> None:
-    """A worker as a process of its own. What is wrong it puts in a queue; SIGTERM interrupts it, its parent hears Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _interrupted)
-    parent = multiprocessing.parent_process()
-    optuna.logging.set_verbosity(optuna.logging.CRITICAL)
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
-        try:
-            Worker(job, open_storage(job.storage), number, lock, goes_on=lambda: parent is None or parent.is_alive()).work()
-        except WeightError as error:
-            said.put(str(error))
-        except KeyboardInterrupt:
-            pass
-        except Exception as error:  # of the storage
-            said.put(f"worker {number} stopped: {_in_words(error)}")
-
-
-def _interrupted(*_: Any) -> NoReturn:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
@@ -257,7 +233,8 @@ def _was_interrupted(error: BaseException | None) -> bool:
     return error is not None
 
 
-def _in_words(error: Exception) -> str:
+def in_words(error: Exception) -> str:
+    """An error as one line; its class too where it is none that was meant to be read."""
     said = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
     if isinstance(error, (WeightError, NotFiniteError)):
         return said

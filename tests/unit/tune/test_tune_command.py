@@ -83,10 +83,13 @@ def until(holds: Callable[[], Any], seconds: float = 120) -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def frozen() -> Iterator[None]:
-    """Every trial collects garbage, and would go through all that mmdetection has imported."""
+def in_little_time() -> Iterator[None]:
+    """Trainings as short as these spend most of their time on making the text of configs pretty, and on collecting garbage among
+    all that mmdetection has imported."""
     gc.freeze()
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("yapf.yapflib.yapf_api.FormatCode", lambda text, **style: (text, True))
+        yield
     gc.unfreeze()
 
 
@@ -175,30 +178,26 @@ def test_bad_trials_are_given_up(tmp_path: Path) -> None:
     assert checked(tuned.work_dir / "best_weights.py").problems == []
 
 
-def test_a_trial_that_fails_is_passed_over(tmp_path: Path) -> None:
-    breaks = dict(type="BreaksHook", how={"1": "crash", "2": "nan"})
-    tuned = Tuned(tuned_config(tmp_path, model=RETINANET, hooks=[breaks]), tmp_path / "run").run()
+def test_failures(tmp_path: Path) -> None:
+    """All trials fail; what was wrong is mended; some fail all the same."""
+    config = tuned_config(tmp_path, model=RETINANET, evaluator=KNOWN, hooks=[dict(type="BreaksHook", how={"*": "crash"})])
+    tuned = Tuned(config, tmp_path / "run").run(trials=9)
+    assert tuned.code == 2 and "the first 3 trials failed. Trial 0: RuntimeError: no memory left in 0" in tuned.text
+    assert len(tuned.trials) == 3 and "Traceback" not in tuned.text
+
+    options = ["--cfg-options", "custom_hooks.0.how.*=no", "--metric"]
+    tuned.run(*options, "accuracies", trials=1)
+    assert tuned.code == 2 and "gives no metric 'accuracies'. Nearest valid: 'accuracy'" in tuned.text
+    assert len(tuned.trials) == 1  # a study of which nothing came is begun anew
+
+    breaks = ["--cfg-options", "custom_hooks.0.how.1=crash", "--cfg-options", "custom_hooks.0.how.2=diverge"]
+    tuned.run(*options, "accuracy", *breaks)
     assert tuned.code == 0, tuned.text
     assert [trial.state for trial in tuned.trials] == [TrialState.COMPLETE, TrialState.FAIL, TrialState.FAIL]
     reasons = [trial.user_attrs[REASON] for trial in tuned.trials[1:]]
     assert reasons[0] == "RuntimeError: no memory left in 1" and "not finite" in reasons[1]
-    assert all(reason in tuned.text for reason in reasons)
-    assert tuned.trials[0].value == 0  # COCO's evaluation of a detector that finds nothing
-
-
-def test_where_every_trial_fails_the_first_reason_is_said_and_mending_it_is_all(tmp_path: Path) -> None:
-    breaks = [dict(type="BreaksHook", how={"*": "crash"})]
-    tuned = Tuned(tuned_config(tmp_path, model=RETINANET, hooks=breaks, evaluator=KNOWN), tmp_path / "run").run(trials=9)
-    assert tuned.code == 2 and "the first 3 trials failed. Trial 0: RuntimeError: no memory left in 0" in tuned.text
-    assert len(tuned.trials) == 3 and "Traceback" not in tuned.text
-    tuned.run("--cfg-options", "custom_hooks.0.how={}", "--metric", "acuracy", trials=1)
-    assert tuned.code == 2 and "does not know" in tuned.text
-    tuned.run("--cfg-options", "custom_hooks=[]", "--metric", "accuracies", trials=1)
-    assert tuned.code == 2 and "gives no metric 'accuracies'. Nearest valid: 'accuracy'" in tuned.text
-    tuned.run("--cfg-options", "custom_hooks=[]", "--metric", "accuracy", trials=1)
-    assert tuned.code == 0, tuned.text
-    assert [trial.state for trial in tuned.trials] == [TrialState.COMPLETE]
-    assert "The search set custom_hooks=[]" in (tuned.work_dir / "best_weights.py").read_text()
+    assert all(f"failed: {reason}" in tuned.text for reason in reasons)
+    assert "The search set custom_hooks.0.how.*=no" in (tuned.work_dir / "best_weights.py").read_text()
 
 
 @contextlib.contextmanager
@@ -252,16 +251,15 @@ def test_two_workers_share_a_study_and_one_is_killed(tmp_path: Path) -> None:
         gate.touch()
 
     with meanwhile(kill_one):
-        tuned.run("--workers", "2")
+        tuned.run("--workers", "2", trials=2)
     assert tuned.code == 0, tuned.text
     lost, *others = tuned.trials
     assert lost.state == TrialState.FAIL and REASON not in lost.user_attrs
-    assert [trial.state for trial in others] == [TrialState.COMPLETE] * 3
+    assert [trial.state for trial in others] == [TrialState.COMPLETE] * 2
     assert len({trial.user_attrs[WORKER] for trial in tuned.trials}) == 2
-    assert sorted(trial.user_attrs.get(KIND, "") for trial in others) == ["", "", UNWEIGHTED]
-    assert len(set(map(str, (trial.params for trial in others)))) == 3
+    assert sorted(trial.user_attrs.get(KIND, "") for trial in others) == ["", UNWEIGHTED]
     assert "died (signal 9; out of memory?)" in tuned.text
-    assert all(f"trial {number}: " in tuned.text for number in (1, 2, 3))
+    assert all(f"trial {number}: " in tuned.text for number in (1, 2))
 
 
 PROXY = """
@@ -277,13 +275,14 @@ def test_a_study_behind_optunas_proxy(tmp_path: Path) -> None:
     database = f"sqlite:///{tmp_path}/shared.db"
     server = subprocess.Popen([sys.executable, "-c", PROXY, database, str(port)], stderr=subprocess.DEVNULL)
     try:
-        tuned = Tuned(tuned_config(tmp_path, model=RETINANET, evaluator=KNOWN), tmp_path / "run")
+        tuned = Tuned(tuned_config(tmp_path, model=RETINANET), tmp_path / "run")
         tuned.run("--storage", f"grpc://localhost:{port}", trials=1)
     finally:
         server.terminate()
         server.wait()
     assert tuned.code == 0, tuned.text
-    assert [trial.state for trial in optuna.load_study(study_name="config", storage=database).trials] == [TrialState.COMPLETE]
+    (trial,) = optuna.load_study(study_name="config", storage=database).trials
+    assert trial.value == 0  # COCO's evaluation gives no number where nothing was detected
     assert not (tuned.work_dir / "tune.db").exists()
 
 
@@ -301,7 +300,7 @@ def test_a_worker_elsewhere_that_falls_silent_has_its_trial_tried_again(two_stag
     opened.record_heartbeat(trial._trial_id)
     recover(study)
     assert len(standing(study).running) == 1
-    time.sleep(2.5)  # the database counts seconds
+    time.sleep(2.1)  # the database counts seconds
     recover(study)
     lost, _, again = study.trials
     assert lost.state == TrialState.FAIL and again.state == TrialState.WAITING
