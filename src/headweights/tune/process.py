@@ -22,9 +22,13 @@ def run_worker(job: bytes, number: int, lock: Any, said: Any, log: Path) -> None
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _interrupted)
-    with open(log, "w", encoding="utf-8") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
-        with contextlib.suppress(KeyboardInterrupt):
-            _work(job, number, lock, said)
+    with (
+        open(log, "w", encoding="utf-8") as file,
+        contextlib.redirect_stdout(file),
+        contextlib.redirect_stderr(file),
+        contextlib.suppress(KeyboardInterrupt),
+    ):
+        _work(job, number, lock, said)
 
 
 def _work(job: bytes, number: int, lock: Any, said: Any) -> None:

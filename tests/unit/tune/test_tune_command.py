@@ -21,6 +21,7 @@ from typing import Any
 
 import optuna
 import pytest
+import typer
 from mmengine.config import Config
 from optuna.trial import TrialState
 from support.detectors import RETINANET
@@ -35,6 +36,7 @@ from headweights.tune.storage import open_storage
 from headweights.tune.study import KIND, OWN, REASON, UNWEIGHTED, WORKER, begin, recover, standing
 from headweights.tune.trial import SCREEN_LOG
 
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "tune.md"
 OTHER_HOOK = dict(type="EmptyCacheHook")
 
 
@@ -262,18 +264,16 @@ def test_two_workers_share_a_study_and_one_is_killed(tmp_path: Path) -> None:
     assert all(f"trial {number}: " in tuned.text for number in (1, 2))
 
 
-PROXY = """
-import sys, optuna
-optuna.storages.run_grpc_proxy_server(optuna.storages.get_storage(sys.argv[1]), host="localhost", port=int(sys.argv[2]))
-"""
-
-
 def test_a_study_behind_optunas_proxy(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     database = f"sqlite:///{tmp_path}/shared.db"
-    server = subprocess.Popen([sys.executable, "-c", PROXY, database, str(port)], stderr=subprocess.DEVNULL)
+    proxy, _ = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
+    for there, here in (("sqlite:///shared.db", database), ("0.0.0.0", "localhost"), ("13000", str(port))):
+        assert there in proxy
+        proxy = proxy.replace(there, here)
+    server = subprocess.Popen([sys.executable, "-c", proxy], stderr=subprocess.DEVNULL)
     try:
         tuned = Tuned(tuned_config(tmp_path, model=RETINANET), tmp_path / "run")
         tuned.run("--storage", f"grpc://localhost:{port}", trials=1)
@@ -353,6 +353,11 @@ def test_the_other_commands_work_without_optuna() -> None:
         "import sys; sys.modules['optuna'] = None; import headweights.cli; print(sorted({'torch', 'mmdet'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_the_page_speaks_of_every_option() -> None:
+    options = {option for parameter in typer.main.get_command(app).commands["tune"].params for option in parameter.opts}
+    assert [option for option in options if option.startswith("--") and option not in PAGE.read_text()] == ["--prune"]
 
 
 @pytest.mark.parametrize("options", [["--trials", "0"], ["--workers", "none"], ["--seed", "-1"]])
