@@ -51,6 +51,8 @@ def said_of(plan: Plan, now: Standing, metric: str) -> Iterator[str]:
             yield f"Nothing did better than {called}, {metric} {best.value:.4g}."
         else:
             yield f"{metric} {best.value:.4g} is {best.value - other.value:+.4g} to {called}, {other.value:.4g}."
+    if len(now.complete) > 1 and len({trial.value for trial in now.complete}) == 1:
+        yield "All trainings came out alike: they are too short, or the validation too small, to tell weights apart."
     yield (
         f"It is the best of {len(now.finished)} trials on the very data that chose it, each trained once: expect less. Train it "
         "and the unweighted detector with several seeds, and compare them on a test split that the search has not seen."

@@ -16,6 +16,7 @@ from typing import Any
 import optuna
 import torch
 from mmengine.hooks import CheckpointHook, Hook
+from mmengine.logging import MMLogger
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
@@ -177,11 +178,23 @@ def train(config: Any, report: ReportHook) -> float:
         contextlib.redirect_stdout(screen),
         contextlib.redirect_stderr(screen),
     ):
-        runner = RUNNERS.build(config) if config.get("runner_type") else Runner.from_cfg(config)
-        runner.register_hook(report)
-        runner.train()
+        try:
+            runner = RUNNERS.build(config) if config.get("runner_type") else Runner.from_cfg(config)
+            runner.register_hook(report)
+            runner.train()
+        finally:
+            _silence(MMLogger.get_current_instance(), folder)
     if report.pruned:
         raise optuna.TrialPruned
     if report.value is None:
         raise SearchError("the training ended without a validation; look at val_begin and val_interval.")
     return report.value
+
+
+def _silence(logger: MMLogger, folder: Path) -> None:
+    """Has a logger let go of the files of a trial; mmengine keeps it, and logs with it until there is another one."""
+    for handler in [*logger.handlers]:
+        file = getattr(getattr(handler, "stream", None), "name", None)
+        if isinstance(file, str) and Path(file).is_relative_to(folder):
+            logger.removeHandler(handler)
+            handler.close()

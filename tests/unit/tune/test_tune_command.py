@@ -23,6 +23,7 @@ import optuna
 import pytest
 import typer
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from optuna.trial import TrialState
 from support.detectors import RETINANET
 from support.tuning import KNOWN, WorseEveryTime, tuned_config
@@ -120,6 +121,8 @@ def test_every_trial_trains_with_its_weights_and_the_rest_of_the_config(two_stag
         assert in_force["rendered"] == {name.split(": ")[1]: float(f"{v:.3g}") for name, v in trial.params.items()}
     assert "index created!" in (two_stage.work_dir / "trials" / "2" / SCREEN_LOG).read_text()
     assert "index created!" not in two_stage.text
+    # mmengine keeps a trial's logger; it must not go on writing to the trial's files.
+    assert MMLogger.get_current_instance().handlers == []
 
 
 def test_the_block_is_printed_and_is_that_of_a_config_that_checks_clean(two_stage: Tuned) -> None:
