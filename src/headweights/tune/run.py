@@ -70,7 +70,7 @@ def tune(
     recover(before)
     job = Job(plan, address, name, folder, trials, seed, prune, keep_checkpoints)
     for line in _opening(plan, job, standing(before), workers):
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     with TrialProgress(console, load(opened, name, plan.rule), plan, trials) as progress:
         if workers == 1:
             _work_here(job, opened, progress)
@@ -159,9 +159,9 @@ def _death(code: int) -> str:
 
 def _opening(plan: Plan, job: Job, now: Standing, workers: int) -> Iterator[str]:
     """What is going to be done."""
-    space = plan.space
+    space, count = plan.space, len(plan.space.parameters)
     yield (
-        f"[bold]Searching {len(space.parameters)} weights[/]: of {', '.join(map(repr, space.datasets))} in "
+        f"Searching {count} weight{'s' if count > 1 else ''}: of {', '.join(map(repr, space.datasets))} in "
         f"{', '.join(space.addresses)}, each {space.low:g} to {space.high:g} of what {space.target!r} weighs there."
     )
     times = "" if plan.validations is None else f", validated {plan.validations} time{'s' if plan.validations != 1 else ''}"
@@ -182,7 +182,7 @@ def _close(console: Console, plan: Plan, study: optuna.Study, folder: Path) -> N
     metric = metric_of(plan, study)
     console.print(best_table(plan, now, metric))
     for line in said_of(plan, now, metric):
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     if now.running:
         numbers = ", ".join(str(trial.number) for trial in now.running)
         console.print(f"Still trained elsewhere, or its worker died there: trial {numbers}.", highlight=False)

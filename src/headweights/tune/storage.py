@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 
 import optuna
 from optuna.storages import BaseStorage, GrpcStorageProxy, JournalStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.trial import FrozenTrial
 
 from headweights.errors import WeightError
 
@@ -20,6 +22,9 @@ HEARTBEAT, GRACE = 10, 180
 _PATIENCE = 20
 # How often a trial whose worker died is tried again: it may be what killed the worker.
 RETRIES = 2
+
+# What a trial carries to say who trains it.
+WORKER = "worker"
 
 
 def default_storage(work_dir: Path) -> str:
@@ -56,6 +61,26 @@ def open_storage(address: str) -> BaseStorage:
         return _database(address)
 
 
+def lost(study: optuna.Study, trial: FrozenTrial) -> None:
+    """Puts a trial whose worker died in the queue again, unless it may be what kills its workers."""
+    try_again(study, trial, RETRIES)
+
+
+def try_again(study: optuna.Study, trial: FrozenTrial, most: int | None = None) -> None:
+    """Puts a trial that ended through no fault of its own in the queue again.
+
+    Args:
+        study: The study.
+        trial: The trial, failed.
+        most: How often, at most. Default: None, always.
+    """
+    trial = copy.deepcopy(trial)
+    trial.user_attrs.pop(WORKER, None)  # the next one who trains it is another one
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what Optuna calls experimental
+        RetryHeartbeatStaleTrialCallback(max_retry=most)(study, trial)
+
+
 def notices_death(storage: BaseStorage) -> bool:
     """Whether a storage notices that a worker on another machine has died: a database does, by signs of life that have ended."""
     return not isinstance(storage, (GrpcStorageProxy, JournalStorage))
@@ -70,7 +95,7 @@ def _database(address: str) -> BaseStorage:
             engine_kwargs=options,
             heartbeat_interval=HEARTBEAT,
             grace_period=GRACE,
-            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=RETRIES),
+            heartbeat_stale_trial_callback=lost,
         )
     except ModuleNotFoundError as error:
         raise WeightError(f"--storage {_shown(address)}: it needs {error.name}: pip install {error.name}") from None

@@ -14,16 +14,16 @@ from typing import Any
 import optuna
 from optuna.pruners import BasePruner, MedianPruner, NopPruner
 from optuna.samplers import TPESampler
-from optuna.storages import BaseStorage, GrpcStorageProxy, RetryHeartbeatStaleTrialCallback, fail_stale_trials
+from optuna.storages import BaseStorage, GrpcStorageProxy, fail_stale_trials
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from headweights.errors import WeightError
 from headweights.tune.plan import GREATER, Plan
-from headweights.tune.storage import RETRIES
+from headweights.tune.storage import WORKER, lost
 
-# What trials carry: what they are, why they failed, who trains them.
-KIND, REASON, WORKER = "kind", "reason", "worker"
+# What trials carry: what they are, and why they failed.
+KIND, REASON = "kind", "reason"
 UNWEIGHTED, OWN = "unweighted", "config's own"
 # What the study carries: what it searches, in which metric, and which it is.
 _DESCRIBED, METRIC, _ID = "searches", "metric", "id"
@@ -153,14 +153,7 @@ def recover(study: optuna.Study) -> None:
             machine, _, process = str(trial.user_attrs.get(WORKER, "")).rpartition("/")
             if machine == here() and not _lives(int(process)):
                 study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
-                try_again(study, trial, RETRIES)
-
-
-def try_again(study: optuna.Study, trial: FrozenTrial, most: int | None = None) -> None:
-    """Puts a trial that ended through no fault of its own in the queue again."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what Optuna calls experimental
-        RetryHeartbeatStaleTrialCallback(max_retry=most)(study, trial)
+                lost(study, trial)
 
 
 def _lives(process: int) -> bool:

@@ -9,6 +9,7 @@ import math
 import numbers
 import shutil
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,9 @@ def train(config: Any, report: ReportHook) -> float:
             runner = RUNNERS.build(config) if config.get("runner_type") else Runner.from_cfg(config)
             runner.register_hook(report)
             runner.train()
+        except Exception:
+            traceback.print_exc(file=screen)
+            raise
         finally:
             _silence(MMLogger.get_current_instance(), folder)
     if report.pruned:

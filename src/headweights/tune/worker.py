@@ -17,8 +17,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from headweights.errors import WeightError
 from headweights.tune.plan import Plan, read_config
-from headweights.tune.storage import notices_death
-from headweights.tune.study import METRIC, REASON, WORKER, here, load, pruner_of, recover, sampler_of, standing, try_again
+from headweights.tune.storage import WORKER, notices_death, try_again
+from headweights.tune.study import METRIC, REASON, here, load, pruner_of, recover, sampler_of, standing
 from headweights.tune.trial import NotFiniteError, ReportHook, SearchError, train, trial_config
 
 # So many trials fail, and none succeeds, before the search is given up.

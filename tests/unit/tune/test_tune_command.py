@@ -33,8 +33,8 @@ from headweights.check.run import checked
 from headweights.cli import app
 from headweights.errors import WeightError
 from headweights.tune import command, storage
-from headweights.tune.storage import open_storage
-from headweights.tune.study import KIND, OWN, REASON, UNWEIGHTED, WORKER, begin, recover, standing
+from headweights.tune.storage import WORKER, open_storage, try_again
+from headweights.tune.study import KIND, OWN, REASON, UNWEIGHTED, begin, recover, standing
 from headweights.tune.trial import SCREEN_LOG
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "tune.md"
@@ -189,6 +189,7 @@ def test_failures(tmp_path: Path) -> None:
     tuned = Tuned(config, tmp_path / "run").run(trials=9)
     assert tuned.code == 2 and "the first 3 trials failed. Trial 0: RuntimeError: no memory left in 0" in tuned.text
     assert len(tuned.trials) == 3 and "Traceback" not in tuned.text
+    assert "before_train_iter" in (tuned.work_dir / "trials" / "0" / SCREEN_LOG).read_text()  # of the traceback
 
     options = ["--cfg-options", "custom_hooks.0.how.*=no", "--metric"]
     tuned.run(*options, "accuracies", trials=1)
@@ -308,7 +309,15 @@ def test_a_worker_elsewhere_that_falls_silent_has_its_trial_tried_again(two_stag
     lost, _, again = study.trials
     assert lost.state == TrialState.FAIL and again.state == TrialState.WAITING
     assert again.user_attrs[KIND] == UNWEIGHTED
+    assert WORKER not in again.user_attrs
     assert not standing(study).finished and not standing(study).running
+    # One that the sampler chose is tried again with what it chose.
+    study.ask()
+    drawn = study.ask()
+    weight = drawn.suggest_float("rendered: rpn_head", 0.03, 3.0, log=True)
+    study.tell(drawn, state=TrialState.FAIL)
+    try_again(study, study.trials[-1])
+    assert study.ask().suggest_float("rendered: rpn_head", 0.03, 3.0, log=True) == weight
 
 
 def test_a_journal_is_a_storage(tmp_path: Path) -> None:
