@@ -6,6 +6,7 @@ try:
     from headweights.check.command import check
     from headweights.demo.command import demo
     from headweights.report.command import report
+    from headweights.tune.command import tune
 except ModuleNotFoundError as error:
     raise SystemExit(f'headweights: the command line needs {error.name}: pip install "headweights[mmdet]"') from None
 
@@ -15,6 +16,7 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(report)
 app.command()(check)
+app.command()(tune)
 
 
 @app.callback()

@@ -105,10 +105,15 @@ def _hooks(config: Config) -> list[dict[str, Any]]:
     found = []
     given = config.get("custom_hooks")
     for hook in given if isinstance(given, (list, tuple)) else ():
-        kind = hook.get("type") if isinstance(hook, dict) else None
-        if (kind if isinstance(kind, str) else getattr(kind, "__name__", "")).split(".")[-1] == _HOOK:
+        if is_weight_hook(hook):
             found.append({name: value for name, value in hook.items() if name not in ("type", "priority")})
     return found
+
+
+def is_weight_hook(described: Any) -> bool:
+    """Whether a described hook is a ``LossWeightHook``."""
+    kind = described.get("type") if isinstance(described, dict) else None
+    return (kind if isinstance(kind, str) else getattr(kind, "__name__", "")).split(".")[-1] == _HOOK
 
 
 def _built(described: Any) -> Any:
@@ -118,20 +123,20 @@ def _built(described: Any) -> Any:
     return dataset
 
 
-def _described_leaves(described: Any) -> Iterator[Any]:
+def described_leaves(described: Any) -> Iterator[Any]:
     """The configs of the data sets that load images, in place."""
     if isinstance(described.get("datasets"), (list, tuple)):
         for part in described["datasets"]:
-            yield from _described_leaves(part)
+            yield from described_leaves(part)
     elif isinstance(described.get("dataset"), dict):
-        yield from _described_leaves(described["dataset"])
+        yield from described_leaves(described["dataset"])
     else:
         yield described
 
 
 def _without_missing(described: Any) -> Iterator[Problem]:
     """Puts a stand-in where a data set's annotation file does not exist."""
-    for leaf in _described_leaves(described):
+    for leaf in described_leaves(described):
         path = annotation_file(leaf)
         if path and "://" not in path and not Path(path).exists():
             yield Problem("annotations", f"data set {_known_as(leaf)}: its annotation file {path!r} does not exist.", True)
@@ -140,7 +145,7 @@ def _without_missing(described: Any) -> Iterator[Problem]:
 
 def _without_unusable(described: Any) -> Iterator[Problem]:
     """Puts a stand-in where a data set cannot be built."""
-    for leaf in _described_leaves(described):
+    for leaf in described_leaves(described):
         try:
             _built(leaf)
         except Exception as error:  # whatever a user's data set raises

@@ -1,0 +1,334 @@
+"""What there is to tune in a config: its data sets and heads, how it is validated, and what has to be mended first."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.hooks import CheckpointHook
+from mmengine.runner.utils import calc_dynamic_intervals
+
+from headweights.addresses import AddressBook, target_of
+from headweights.block import parse_block
+from headweights.check.config import annotation_file, described_leaves, is_weight_hook, parts_of
+from headweights.errors import WeightError
+from headweights.mix import no_such_dataset
+from headweights.mmdet.datasets import Leaf, leaves, named
+from headweights.mmdet.hook import LossWeightHook
+from headweights.mmdet.load import image_table
+from headweights.mmdet.model import heads_of
+from headweights.mmdet.plan import planned, weigh_every_head
+from headweights.tune.space import Space, top_heads
+
+GREATER, LESS = "greater", "less"
+
+# What a config may say otherwise without being another search.
+_NO_MATTER = ("work_dir", "log_level", "visualizer", "vis_backends", "resume", "launcher", "custom_imports", "custom_hooks")
+_VALIDATION = {
+    "val_dataloader": "val_dataloader=dict(...)",
+    "val_evaluator": "val_evaluator=dict(type='CocoMetric', ann_file=..., metric='bbox')",
+    "val_cfg": "val_cfg=dict(type='ValLoop')",
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A search through a config's weights.
+
+    Args:
+        path: The config.
+        options: What of it is set otherwise, as ``--cfg-options`` has it.
+        space: The weights that are searched.
+        hook: The arguments of the config's ``LossWeightHook`` as the search has them, ``weights`` as the config gives them.
+        own: The parameters that the config's own weights are; None where it has none that can be tried.
+        metric: The metric; None for the first one of which mmengine knows that more is better.
+        rule: ``'greater'`` or ``'less'``: what is better.
+        validations: How many validations a training has; None where its loop is not known.
+        seed: The seed of trainings whose config has none.
+        described: What the search is, for a later run to be compared with.
+        notes: What its user should know.
+    """
+
+    path: Path
+    options: tuple[str, ...]
+    space: Space
+    hook: dict[str, Any]
+    own: dict[str, float] | None
+    metric: str | None
+    rule: str
+    validations: int | None
+    seed: int
+    described: dict[str, Any]
+    notes: tuple[str, ...] = ()
+
+    def block(self, parameters: Mapping[str, float]) -> dict[str, Any]:
+        """The hook's ``weights`` for a choice of parameters."""
+        return self.space.block(self.hook["weights"], parameters)
+
+
+def read_config(path: Path, options: Sequence[str] = ()) -> Any:
+    """The config at a path, with what ``--cfg-options`` sets.
+
+    Raises:
+        WeightError: It cannot be read, or an option is none.
+    """
+    try:
+        config = Config.fromfile(path)
+    except Exception as error:  # a config is a program: whatever it raises
+        raise WeightError(f"{path}: it cannot be read: {type(error).__name__}: {error}".split("\n")[0]) from None
+    for option in options:
+        if "=" not in option:
+            raise WeightError(f"--cfg-options {option!r}: it is no <key>=<value>.")
+    if options:
+        parser = argparse.ArgumentParser()
+        parser.add_argument("--options", nargs="+", action=DictAction)
+        try:
+            config.merge_from_dict(parser.parse_args(["--options", *options]).options)
+        except Exception as error:  # a key of a list that is out of range, a table where there is a number
+            raise WeightError(f"--cfg-options {' '.join(options)}: {error}") from None
+    return config
+
+
+def make_plan(
+    path: Path,
+    *,
+    options: Sequence[str] = (),
+    target: str | None = None,
+    heads: Sequence[str] = (),
+    low: float = 0.03,
+    high: float = 3.0,
+    metric: str | None = None,
+    seed: int = 0,
+) -> Plan:
+    """Builds the model and the training data of a config, without GPU or workers, and says what can be searched.
+
+    Args:
+        path: The config.
+        options: ``key=value``, as mmdetection's ``--cfg-options``.
+        target: The data set that the detector is for. Default: None, the hook's ``target``.
+        heads: The heads and losses to weigh. Default: all outermost heads that compute a loss.
+        low, high: The range of the weights.
+        metric: A key of what the validation returns. Default: None, the config's ``save_best``, else the first one that is known.
+        seed: The seed of trainings whose config has none.
+
+    Raises:
+        WeightError: The config cannot be read or trained with a ``LossWeightHook``, has one data set only or no validation; a
+            name does not exist.
+    """
+    config = read_config(path, options)
+    missing = [cure for name, cure in _VALIDATION.items() if not config.get(name)]
+    if missing:
+        raise WeightError(
+            f"{path}: the config validates nothing, so weights cannot be compared. It lacks " + ", ".join(missing) + "."
+        )
+    rule, metric = _rule(config, metric)
+    parts = parts_of(config)
+    stops = [problem.message for problem in parts.problems if problem.stops and problem.kind != "import"]
+    if stops or parts.model is None or parts.dataset is None:
+        raise WeightError("\n".join(stops) or f"{path}: its model or its training data cannot be built.")
+    # A mean other than 1 is a learning rate: unless the config says that it is to be searched too, only shares are.
+    hook = {"normalize": True, "weights": {}, **Config(dict(hook=parts.hook or {})).to_dict()["hook"]}
+    weights = hook["weights"] = {} if hook["weights"] is None else hook["weights"]
+    try:
+        LossWeightHook(**hook)
+    except TypeError as error:
+        raise WeightError(f"LossWeightHook: {error}") from None
+    found = named(leaves(parts.dataset, parts.sampler), hook.get("datasets"))
+    images = hook.get("images") or {}
+    found = [_with_images(leaf, images) for leaf in found]
+    names = [leaf.name for leaf in found]
+    reasons = weigh_every_head(parts.model)
+    book = heads_of(parts.model).book
+    hook["target"] = _target(target or hook.get("target"), names)
+    space = Space(hook["target"], tuple(n for n in names if n != hook["target"]), _addresses(heads, book), low, high)
+    own_block = parse_block(weights)
+    everywhere = {**weights, **space.block(weights, space.unweighted)}
+    problems = [no_such_dataset(f"images: {name!r}", name, names) for name in images if name not in names]
+    problems += [
+        problem.message
+        for problem in planned(
+            parts.model, found, parse_block(everywhere), hook["normalize"], reasons, hook.get("objects") is not False
+        )[1]
+    ]
+    problems += _shadowed(found, space, book)
+    if problems:
+        raise WeightError("\n".join(dict.fromkeys(problems)))
+    own, why = space.own(own_block, book, hook["normalize"])
+    validations = _validations(config.train_cfg)
+    return Plan(
+        path=path.resolve(),
+        options=tuple(options),
+        space=space,
+        hook=hook,
+        own=own,
+        metric=metric,
+        rule=rule,
+        validations=validations,
+        seed=seed,
+        described=_described(config, space, hook, metric, rule, seed),
+        notes=tuple(_notes(config, space, hook, book, why, validations)),
+    )
+
+
+def weight_hooks(config: Any, hook: Mapping[str, Any]) -> list[Any]:
+    """The hooks of a config with the arguments of its ``LossWeightHook`` exchanged, or with one added.
+
+    Args:
+        config: The config.
+        hook: The arguments.
+    """
+    given = [*(config.get("custom_hooks") or ())]
+    exchanged = [
+        ConfigDict({**{name: old[name] for name in ("type", "priority") if name in old}, **hook}) if is_weight_hook(old) else old
+        for old in given
+    ]
+    return exchanged if any(map(is_weight_hook, given)) else [*given, ConfigDict(type="LossWeightHook", **hook)]
+
+
+def with_import(config: Any) -> dict[str, Any]:
+    """The ``custom_imports`` of a config, and ``headweights.mmdet``."""
+    given = config.get("custom_imports") or {}
+    imports = given.get("imports") or []
+    imports = [imports] if isinstance(imports, str) else list(imports)
+    needed = [] if "headweights.mmdet" in imports else ["headweights.mmdet"]
+    return dict(imports=imports + needed, allow_failed_imports=bool(given.get("allow_failed_imports", False)))
+
+
+def _with_images(leaf: Leaf, images: Mapping[str, Any]) -> Leaf:
+    return Leaf(leaf.dataset, leaf.drawn, leaf.outer, leaf.name, image_table(leaf.dataset, images.get(leaf.name), leaf.name))
+
+
+def _target(given: str | None, names: Sequence[str]) -> str:
+    listed = ", ".join(map(repr, names))
+    if len(names) < 2:
+        raise WeightError(f"the training has one data set, {listed}; there is nothing to weigh it against.")
+    if given is None:
+        raise WeightError(f"which data set is the detector for? Name it with --target. Its data sets: {listed}.")
+    if given not in names:
+        raise WeightError(no_such_dataset(f"--target {given!r}", given, names))
+    return given
+
+
+def _addresses(heads: Sequence[str], book: AddressBook) -> tuple[str, ...]:
+    if not heads:
+        return top_heads(book.weighted)
+    problems = []
+    for head in heads:
+        try:
+            if not target_of(head):
+                raise WeightError("'' names no head.")
+            book.at(target_of(head))
+        except WeightError as error:
+            problems.append(f"--head {head}: {error}")
+    if problems:
+        raise WeightError("\n".join(problems))
+    return tuple(dict.fromkeys(map(target_of, heads)))
+
+
+def _shadowed(found: Sequence[Leaf], space: Space, book: AddressBook) -> Iterator[str]:
+    """Weights that pipelines set at an address that is searched: they win over the block, so the search would change nothing."""
+    searched = {book.at(address) for address in space.addresses}
+    for leaf in found:
+        for name in leaf.fields:
+            address = book.find(name)
+            if address in searched:
+                yield (
+                    f"data set {leaf.name!r}: its pipeline sets {name}, which wins over the weights that are searched. "
+                    "Take the step AddFieldToImgMetas out."
+                )
+
+
+def _rule(config: Any, metric: str | None) -> tuple[str, str | None]:
+    """What is better, and in which metric; as mmengine's ``CheckpointHook`` would have it."""
+    checkpoint = (config.get("default_hooks") or {}).get("checkpoint") or {}
+    best, rules = checkpoint.get("save_best"), checkpoint.get("rule")
+    best = [best] if isinstance(best, str) else list(best or ())
+    rules = [rules] * len(best) if not isinstance(rules, (list, tuple)) else rules
+    if metric is None and best and best[0] != "auto":
+        metric = best[0]
+    if metric is None:
+        return GREATER, None
+    keys = {name: checkpoint[name] for name in ("greater_keys", "less_keys") if name in checkpoint}
+    given = dict(zip(best, rules)).get(metric)
+    try:
+        return CheckpointHook(save_best=metric, rule=given, **keys).rules[0], metric
+    except ValueError:
+        raise WeightError(
+            f"--metric {metric}: mmengine does not know whether more or less of it is better. Say so in the config: "
+            f"default_hooks=dict(checkpoint=dict(save_best={metric!r}, rule='greater'))."
+        ) from None
+
+
+def _validations(loop: Any) -> int | None:
+    """How many validations a loop has; None for one that is not mmengine's own."""
+    kind = loop.get("type")
+    kind = kind if isinstance(kind, str) else getattr(kind, "__name__", None)
+    by_epoch = loop.get("by_epoch", True) if kind is None else kind.endswith("EpochBasedTrainLoop")
+    if not by_epoch and kind not in (None, "IterBasedTrainLoop"):
+        return None
+    end = int(loop["max_epochs"] if by_epoch else loop["max_iters"])
+    start = int(loop.get("val_interval", 1 if by_epoch else 1000))
+    milestones, intervals = calc_dynamic_intervals(start, loop.get("dynamic_intervals"))
+    count = 0
+    for time in range(max(1, int(loop.get("val_begin", 1))), end + 1):
+        interval = [every for since, every in zip(milestones, intervals) if since <= time][-1]
+        count += time % interval == 0 or time == end
+    return count
+
+
+def _described(config: Any, space: Space, hook: Mapping[str, Any], metric: str | None, rule: str, seed: int) -> dict[str, Any]:
+    """What a search is, as JSON: of the config a digest of every entry, so that one that differs can be named."""
+    entries = {name: value for name, value in config.to_dict().items() if name not in _NO_MATTER}
+    hooks = weight_hooks(config, {name: value for name, value in hook.items() if name not in ("weights", "interval", "target")})
+    described = {
+        "target": space.target,
+        "weights that are searched": list(space.parameters),
+        "range": [space.low, space.high],
+        "metric": [metric or "first known", rule],
+        "weights that are kept": repr(space.block(hook["weights"], space.unweighted)),
+        "seed of the trainings": None if _seeded(config) else seed,
+        **{f"config: {name}": _digest(value) for name, value in entries.items()},
+        "config: custom_hooks": _digest([dict(entry) for entry in hooks]),
+    }
+    decoded: dict[str, Any] = json.loads(json.dumps(described))
+    return decoded
+
+
+def _seeded(config: Any) -> bool:
+    return (config.get("randomness") or {}).get("seed") is not None
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, default=lambda other: getattr(other, "__qualname__", type(other).__name__))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _notes(
+    config: Any, space: Space, hook: Mapping[str, Any], book: AddressBook, why: str, validations: int | None
+) -> Iterator[str]:
+    if why:
+        yield f"The config's own weights are not tried: {why}."
+    for dataset, target in space.kept(hook["weights"], book):
+        yield f"Kept as it is, and stronger than what is searched around it: {dataset!r}, {target}."
+    if hook["normalize"] is False:
+        yield "The hook says normalize=False: the weights that are searched move the heads' learning rates too."
+    if validations == 1:
+        yield "A training has one validation, at its end: bad trials cannot be stopped early (a smaller val_interval can)."
+    if validation_is_test(config):
+        yield "Validation and test read the same annotations: what is chosen here has seen the test."
+
+
+def validation_is_test(config: Any) -> bool:
+    """Whether a config validates and tests on one annotation file."""
+    files = []
+    for loader in (config.get("val_dataloader"), config.get("test_dataloader")):
+        dataset = (loader or {}).get("dataset")
+        paths = [annotation_file(leaf) for leaf in described_leaves(dataset)] if isinstance(dataset, dict) else []
+        files.append({str(Path(path)) for path in paths if path})
+    return bool(files[0] & files[1])
