@@ -34,7 +34,7 @@ def _write(folder: Path, count: int, seed: int) -> None:
 
 
 def _letters(rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Every letter in every font and thickness, five to eight pixels wide: shape (n, 8, 8) in [0, 1]; and which letter each is."""
+    """Every letter in every font and thickness, shape (n, 8, 8) in [0, 1], five to eight pixels wide; and which letter it is."""
     shapes, labels = [], []
     for label, letter in enumerate(CLASSES):
         for font in _FONTS:

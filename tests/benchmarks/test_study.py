@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 import pytest
-from mixtures import digits
-from mixtures.arms import TRIAL_SEED, Arm, Plan, plans
+from mixtures import digits, letters
+from mixtures.arms import TRIAL_SEED, Arm, Plan, plans, pretrainings
 from mixtures.page import figures, parts, put
-from mixtures.run import RESULT, Run
+from mixtures.run import RESULT, SCREEN, Run, pretrained
 from mixtures.schedule import RunError, run_all
 from mixtures.settings import ADDRESSES, SETTINGS
 from mixtures.statistics import Outcome, difference, outcomes
@@ -35,6 +36,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for seed in (0, 1):
             digits.make(folder / f"seed_{seed}", seed)
         digits.make_held_out(folder / "held_out")
+        patch.setattr(letters, "SCENES", 20)
+        patch.setattr(letters, "HELD_OUT", 3)
+        letters.make(folder.parent / "letters/seed_0", 0)
+        letters.make_held_out(folder.parent / "letters/held_out")
     return folder
 
 
@@ -90,6 +95,16 @@ def answered(plan: Plan, quality: Any) -> list[Run]:
 
 def some(run: Run) -> float:
     return sum(map(ord, json.dumps(run.described()["weights"]) + str(run.ratio))) % 97 / 97
+
+
+def test_every_arm_starts_from_what_its_detector_was_pretrained_on() -> None:
+    made = {}
+    for plan in pretrainings():
+        ((place, _),) = next(plan.steps())
+        assert pretrained(Path("out"), plan.setting, plan.detector).parent == Path("out") / place
+        made[plan.setting, plan.detector] = place
+    for plan in plans(SEEDS):
+        assert {(run.start, run.detector) for _, run in next(plan.steps())} <= set(made)
 
 
 @pytest.mark.parametrize("plan", plans(SEEDS), ids=lambda plan: str(plan.folder))
@@ -151,6 +166,16 @@ def test_a_study_that_was_stopped_goes_on(data: Path) -> None:
     run_all(arms, out, 2, done)
     assert [folder for folder, ran in told if ran] == ["plain/seed_1"] and len(told) == len(names)
     assert (out / "plain/seed_0" / RESULT).stat().st_mtime_ns == before
+
+    pretraining = dict(setting="letters", datasets=("letters",), split="validation")
+    run_all([tiny("letters/faster-rcnn", **pretraining)], out, 2, done)
+    run_all([tiny("started", start="letters")], out, 2, done)
+    started = (out / "started/seed_0" / SCREEN).read_text()
+    assert f"Load checkpoint from {pretrained(out, 'letters', 'faster-rcnn')}" in started
+    # All but the layers whose size is the number of classes.
+    assert set(re.findall(r"size mismatch for ([\w.]+):", started)) == {
+        f"roi_head.bbox_head.{layer}.{kind}" for layer in ("fc_cls", "fc_reg") for kind in ("weight", "bias")
+    }
 
     with pytest.raises(RunError, match=r"(?s)broken/seed_0 ended without a result:.*nothing_of_the_kind"):
         run_all([tiny("broken", datasets=("nothing_of_the_kind",))], out, 2, done)
