@@ -16,7 +16,7 @@ import numpy as np
 import optuna
 
 from mixtures.run import Run
-from mixtures.settings import ADDRESSES, PRETRAININGS, SETTINGS, Setting, Weights
+from mixtures.settings import ADDRESSES, PRETRAININGS, SETTINGS, START, Setting, Weights
 
 # The pictures of a batch, of which a sampling ratio gives some to each data set.
 BATCH = 8
@@ -147,7 +147,15 @@ def _ablations(name: str, detector: str, seeds: int) -> list[Plan]:
 
 
 def _common(setting: Setting, name: str, detector: str) -> dict[str, Any]:
-    return dict(setting=name, detector=detector, datasets=setting.datasets, seed=0, split="test", iterations=setting.iterations)
+    return dict(
+        setting=name,
+        detector=detector,
+        datasets=setting.datasets,
+        seed=0,
+        split="test",
+        iterations=setting.iterations,
+        start=START,
+    )
 
 
 def _tested(place: PurePath, run: Run, seeds: int) -> Arm:
