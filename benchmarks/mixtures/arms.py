@@ -21,6 +21,8 @@ from mixtures.settings import ADDRESSES, PRETRAININGS, SETTINGS, START, Setting,
 # The pictures of a batch, of which a sampling ratio gives some to each data set.
 BATCH = 8
 TRIAL_SEED = 100
+# The arms that choose nothing.
+FIXED = ("target_only", "all", "weights_by_head")
 LOW, HIGH = 0.03, 3.0
 
 Asked = list[tuple[PurePath, Run]]
@@ -79,6 +81,7 @@ def plans(seeds: int) -> list[Plan]:
         *_arms("crowns", two_stage, seeds),
         *_ablations("digits", two_stage, seeds),
         *_arms("crowns", one_stage, seeds),
+        *(plan for detector in ADDRESSES for plan in _arms("digits_40", detector, seeds) if plan.name in FIXED),
     ]
 
 

@@ -12,7 +12,7 @@ the test.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import cv2
@@ -35,12 +35,13 @@ JITTER = 0.35
 _Noise = Callable[[Scene, np.random.Generator], Scene]
 
 
-def make(folder: Path, seed: int) -> None:
-    """Writes the training data of a seed below `folder`: `clean`, `wrong_labels`, `wrong_boxes`."""
+def make(folder: Path, seed: int, sizes: Mapping[str, int] | None = None) -> None:
+    """Writes the training data of a seed below `folder`: so many scenes of `clean`, `wrong_labels`, `wrong_boxes`."""
+    sizes = sizes or SIZES
     noises: dict[str, _Noise] = {"clean": lambda scene, rng: scene, "wrong_labels": wrong_labels, "wrong_boxes": wrong_boxes}
     for number, (name, noise) in enumerate(noises.items()):
         rng = np.random.default_rng([seed, number])
-        write((noise(scene, rng) for scene in _scenes("train", SIZES[name], rng)), folder / name, CLASSES)
+        write((noise(scene, rng) for scene in _scenes("train", sizes[name], rng)), folder / name, CLASSES)
 
 
 def make_held_out(folder: Path) -> None:

@@ -71,8 +71,8 @@ def _signed(found: Difference) -> str:
 
 
 def _summary(found: Sequence[Outcome]) -> str:
-    """A row an arm, a column a setting and detector: the mean mAP."""
-    columns = [(s, d) for s in SETTINGS for d in DETECTORS if UNWEIGHTED in _of(found, s, d, ablation=False)]
+    """A row an arm, a column a setting and detector: the mean mAP; of the settings that have all arms."""
+    columns = [(s, d) for s in SETTINGS for d in DETECTORS if BY_DATA_SET in _of(found, s, d, ablation=False)]
     if not columns:
         return ""
     lines = [_row("", *(f"{SETTINGS[s].title}, {DETECTORS[d]}" for s, d in columns)), _row(*["---"] * (1 + len(columns)))]
@@ -80,7 +80,7 @@ def _summary(found: Sequence[Outcome]) -> str:
         arms = [_of(found, s, d, ablation=False).get(name) for s, d in columns]
         titles = [arm.plan.title for arm in arms if arm]
         if titles:
-            title = "the target's data set only" if name == "target_only" else titles[0]
+            title = "the clean or real data set only" if name == "target_only" else titles[0]
             cells = [f"{arm.mean:.3f} ± {arm.spread:.3f}" if arm else "" for arm in arms]
             lines.append(_row(title, *(f"**{cell}**" if name in BY_HEAD and cell else cell for cell in cells)))
     seeds = len(next(o for o in found).runs)

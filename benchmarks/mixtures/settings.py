@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,16 @@ SETTINGS = {
         ],
     ),
 }
+
+# The same digits with four times as many clean scenes: are the others still wanted?
+_MORE_CLEAN = {**digits.SIZES, "clean": 40}
+SETTINGS["digits_40"] = replace(
+    SETTINGS["digits"],
+    title="digits, 40 clean scenes",
+    sizes=_MORE_CLEAN,
+    make=partial(digits.make, sizes=_MORE_CLEAN),
+    by_object=False,
+)
 
 # Detectors are seldom trained from scratch. Here they start from printed letters in scenes, which know nothing of the question:
 # all annotations are right, and a letter is no digit. Every run of a detector starts from the same parameters.
