@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import time
+import traceback
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -80,33 +81,46 @@ def train(run: Run, folder: Path, out: Path) -> None:
         contextlib.redirect_stdout(screen),
         contextlib.redirect_stderr(screen),
     ):
-        import torch
-        from mmdet.utils import register_all_modules
-        from mmengine.runner import Runner
+        try:
+            result = _trained(run, folder, out)
+        except Exception:
+            traceback.print_exc(file=screen)
+            raise
+    unfinished = folder / (RESULT + ".part")
+    unfinished.write_text(json.dumps(result, indent=1), encoding="utf-8")
+    os.replace(unfinished, folder / RESULT)
 
-        torch.set_num_threads(1)
-        # Numbers too small for a normal float make a CPU several times slower, and change nothing here.
-        torch.set_flush_denormal(True)
-        register_all_modules()
-        config = config_of(run, folder, out)
-        started, cpu = time.monotonic(), time.process_time()
-        runner = Runner.from_cfg(config)
-        runner.train()
-        (checkpoint,) = folder.glob("iter_*.pth") if run.setting in PRETRAININGS else (None,)
-        if checkpoint is not None:
-            checkpoint.rename(folder / pretrained(out, run.setting, run.detector).name)
-        metrics = {name: runner.message_hub.get_scalar(f"val/coco/{name}").current() for name in ("bbox_mAP", "bbox_mAP_50")}
-    result = {
+
+def _trained(run: Run, folder: Path, out: Path) -> dict[str, Any]:
+    """Trains, and says what came out."""
+    import torch
+    from mmdet.utils import register_all_modules
+    from mmengine.runner import Runner
+
+    torch.set_num_threads(1)
+    # Numbers too small for a normal float make a CPU several times slower, and change nothing here.
+    torch.set_flush_denormal(True)
+    register_all_modules()
+    config = config_of(run, folder, out)
+    started, cpu = time.monotonic(), time.process_time()
+    runner = Runner.from_cfg(config)
+    runner.train()
+    if run.setting in PRETRAININGS:
+        (checkpoint,) = folder.glob("iter_*.pth")
+        checkpoint.rename(folder / pretrained(out, run.setting, run.detector).name)
+    # Where nothing was detected, mmdetection's COCO evaluation gives no number.
+    scalars = runner.message_hub.log_scalars
+    mean, at_50 = (
+        float(scalars[name].current()) if name in scalars else 0.0 for name in ("val/coco/bbox_mAP", "val/coco/bbox_mAP_50")
+    )
+    return {
         "run": run.described(),
-        "mAP": metrics["bbox_mAP"],
-        "AP50": metrics["bbox_mAP_50"],
+        "mAP": mean,
+        "AP50": at_50,
         "pictures": run.iterations * config.train_dataloader.batch_size,
         "seconds": round(time.monotonic() - started, 1),
         "cpu_seconds": round(time.process_time() - cpu, 1),
     }
-    unfinished = folder / (RESULT + ".part")
-    unfinished.write_text(json.dumps(result, indent=1), encoding="utf-8")
-    os.replace(unfinished, folder / RESULT)
 
 
 def config_of(run: Run, folder: Path, out: Path) -> Any:
