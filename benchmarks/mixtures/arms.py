@@ -98,9 +98,19 @@ def _arms(name: str, detector: str, seeds: int) -> list[Plan]:
     def fixed(folder: str, title: str, **differing: Any) -> Plan:
         return plan(folder, title, lambda place: _tested(place, run(**differing), seeds), seeds)
 
-    def swept(folder: str, title: str, space: Callable[[optuna.Trial], dict[str, Any]], first: list[dict[str, Any]]) -> Plan:
+    def swept(
+        folder: str,
+        title: str,
+        space: Callable[[optuna.Trial], dict[str, Any]],
+        first: list[dict[str, Any]],
+        beside: str | None = None,
+        **added: Any,
+    ) -> Plan:
+        """A sweep; with `beside` the same trials as that one's, and `added` to what they choose."""
+
         def steps(place: PurePath) -> Arm:
-            return _swept(place, run, space, first, seeds, setting.trials)
+            best = yield from _best(place.with_name(beside or folder) / "trials", run, space, first, setting.trials)
+            yield from _tested(place, _with(best, split="test", **added), seeds)
 
         return plan(folder, title, steps, seeds + setting.trials)
 
@@ -114,6 +124,14 @@ def _arms(name: str, detector: str, seeds: int) -> list[Plan]:
             "weights_by_data_set_swept", "one weight per data set, swept", lambda t: _by_data_set(t, sets), _by_set_first(sets)
         ),
         swept("sampling_swept", "sampling ratio, swept", lambda t: _sampling(t, sets), []),
+        swept(
+            "sampling_and_weights",
+            "that sampling ratio, and the reasoned weights",
+            lambda t: _sampling(t, sets),
+            [],
+            beside="sampling_swept",
+            weights=reasoned,
+        ),
         fixed("all", "all data sets, unweighted"),
         fixed("target_only", f"{setting.target} only", datasets=(setting.target,)),
         fixed("weights_by_head", "weights by data set and head, reasoned", weights=reasoned),
@@ -165,15 +183,14 @@ def _tested(place: PurePath, run: Run, seeds: int) -> Arm:
     yield [(place / f"seed_{seed}", _with(run, seed=seed)) for seed in range(seeds)]
 
 
-def _swept(
-    place: PurePath,
+def _best(
+    trials_at: PurePath,
     run: Callable[..., Run],
     space: Callable[[optuna.Trial], dict[str, Any]],
     first: list[dict[str, Any]],
-    seeds: int,
     trials: int,
-) -> Arm:
-    """A sweep by Optuna, one trial after the other, and the test of its best.
+) -> Generator[Asked, Answered, Run]:
+    """A sweep by Optuna, one trial after the other; returns the best.
 
     The study is kept nowhere: its sampler is seeded and the trials' results lie in their folders, so that a sweep that is started
     again asks for the same trials, and is told at once what those that were finished came to.
@@ -187,9 +204,9 @@ def _swept(
     for number in range(trials):
         trial = study.ask()
         asked.append(run(seed=TRIAL_SEED, split="validation", **space(trial)))
-        (result,) = yield [(place / "trials" / f"{number:02}", asked[-1])]
+        (result,) = yield [(trials_at / f"{number:02}", asked[-1])]
         study.tell(trial, result["mAP"])
-    yield from _tested(place, _with(asked[study.best_trial.number], split="test"), seeds)
+    return asked[study.best_trial.number]
 
 
 def _with(run: Run, **differing: Any) -> Run:

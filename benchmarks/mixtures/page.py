@@ -14,7 +14,9 @@ from mixtures.statistics import Difference, Outcome, difference
 # What weights are compared with: doing nothing, and the best that could be done without telling heads apart.
 UNWEIGHTED, BY_DATA_SET = "all", "weights_by_data_set_swept"
 BY_HEAD = ("weights_by_head", "weights_by_head_swept")
-ORDER = ("target_only", "all", "sampling_swept", "weights_by_data_set_swept", "weights_by_object", *BY_HEAD)
+WITH_SAMPLING = "sampling_and_weights"
+ORDER = ("target_only", "all", "sampling_swept", "weights_by_data_set_swept", "weights_by_object", *BY_HEAD, WITH_SAMPLING)
+_BY_HEAD = (*BY_HEAD, WITH_SAMPLING)
 # Colours that a colour-blind reader tells apart (Okabe and Ito): what could be done before, and by head.
 BEFORE, AFTER, OBJECTS = "#7a7a7a", "#0072b2", "#d55e00"
 
@@ -82,7 +84,7 @@ def _summary(found: Sequence[Outcome]) -> str:
         if titles:
             title = "the clean or real data set only" if name == "target_only" else titles[0]
             cells = [f"{arm.mean:.3f} ± {arm.spread:.3f}" if arm else "" for arm in arms]
-            lines.append(_row(title, *(f"**{cell}**" if name in BY_HEAD and cell else cell for cell in cells)))
+            lines.append(_row(title, *(f"**{cell}**" if name in _BY_HEAD and cell else cell for cell in cells)))
     seeds = len(next(o for o in found).runs)
     return "\n".join([*lines, "", f"(mAP on held-out pictures, mean ± standard deviation of {seeds} seeds.)"])
 
@@ -110,6 +112,8 @@ def _chosen(found: Sequence[Outcome]) -> str:
         if outcome.trials:
             run = outcome.runs[min(outcome.runs)]["run"]
             setting = SETTINGS[outcome.plan.setting]
+            if outcome.plan.name == WITH_SAMPLING:
+                continue
             if run["ratio"]:
                 chosen = ", ".join(f"{name} {n}" for name, n in zip(setting.datasets, run["ratio"], strict=True)) + " of 8"
             else:
@@ -185,7 +189,13 @@ def _add(figure: go.Figure, title: str, outcome: Outcome, colour: str) -> None:
 def _dots(arms: Sequence[Outcome], title: str) -> go.Figure:
     figure = go.Figure()
     for outcome in arms:
-        colour = AFTER if outcome.plan.name in BY_HEAD else OBJECTS if outcome.plan.name == "weights_by_object" else BEFORE
+        colour = (
+            AFTER
+            if outcome.plan.name in (*BY_HEAD, WITH_SAMPLING)
+            else OBJECTS
+            if outcome.plan.name == "weights_by_object"
+            else BEFORE
+        )
         _add(figure, outcome.plan.title, outcome, colour)
     return _layout(figure, title, len(arms))
 

@@ -73,14 +73,15 @@ def run_all(plans: Sequence[Plan], out: Path, workers: int, done: Callable[[Path
                 arm.advance(lambda folder: done(folder, None))
             for arm in arms:
                 for number, folder, run in arm.wanted():
-                    if len(running) < workers:
+                    # Two arms may ask for the same run: one has it, and the other finds its result.
+                    if len(running) < workers and folder not in [other for _, other, _ in running.values()]:
                         arm.started.add(number)
                         process = context.Process(target=train, args=(run, folder, out), daemon=True)
                         process.start()
                         running[process] = (arm, folder, run)
             if not running:
                 return
-            time.sleep(0.2)
+            time.sleep(0.5)
             for process in [process for process in running if not process.is_alive()]:
                 _, folder, run = running.pop(process)
                 result = result_of(run, folder)

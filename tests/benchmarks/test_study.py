@@ -117,7 +117,7 @@ def test_nothing_is_chosen_on_the_test_split(plan: Plan) -> None:
     assert {run.iterations for run in runs} == {SETTINGS[plan.setting].iterations}
     if trials:
         best = max(trials, key=some)
-        assert all((run.weights, run.ratio) == (best.weights, best.ratio) for run in tested)
+        assert all(run.ratio == best.ratio and best.weights in (None, run.weights) for run in tested)
         assert answered(plan, some) == runs  # started again, it asks for the same
 
 
