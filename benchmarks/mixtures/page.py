@@ -12,10 +12,10 @@ from mixtures.settings import DETECTORS, SETTINGS
 from mixtures.statistics import Difference, Outcome, difference
 
 # What weights are compared with: doing nothing, and the best that could be done without telling heads apart.
-UNWEIGHTED, BY_DATA_SET = "all", "weights_by_data_set_swept"
+UNWEIGHTED, BY_DATA_SET, SAMPLING = "all", "weights_by_data_set_swept", "sampling_swept"
 BY_HEAD = ("weights_by_head", "weights_by_head_swept")
 WITH_SAMPLING = "sampling_and_weights"
-ORDER = ("target_only", "all", "sampling_swept", "weights_by_data_set_swept", "weights_by_object", *BY_HEAD, WITH_SAMPLING)
+ORDER = ("target_only", UNWEIGHTED, SAMPLING, BY_DATA_SET, "weights_by_object", *BY_HEAD, WITH_SAMPLING)
 _BY_HEAD = (*BY_HEAD, WITH_SAMPLING)
 # Colours that a colour-blind reader tells apart (Okabe and Ito): what could be done before, and by head.
 BEFORE, AFTER, OBJECTS = "#7a7a7a", "#0072b2", "#d55e00"
@@ -93,12 +93,13 @@ def _table(found: Sequence[Outcome], setting: str, detector: str) -> str:
     arms = _of(found, setting, detector, ablation=False)
     if not arms:
         return ""
-    head = ("arm", "mAP", "AP50", "against all, unweighted", "against one weight per data set, swept")
+    against = ("all, unweighted", "one weight per data set, swept", "sampling ratio, swept")
+    head = ("arm", "mAP", "AP50", *(f"against {base}" for base in against))
     lines = [f"**{DETECTORS[detector]}**", "", _row(*head), _row(*["---"] * len(head))]
     for outcome in _main(found, setting, detector):
         differences = [
             _signed(difference(outcome, arms[base])) if base in arms and base != outcome.plan.name else ""
-            for base in (UNWEIGHTED, BY_DATA_SET)
+            for base in (UNWEIGHTED, BY_DATA_SET, SAMPLING)
         ]
         ap50 = sum(outcome.values("AP50")) / len(outcome.runs)
         lines.append(_row(outcome.plan.title, f"{outcome.mean:.3f} ± {outcome.spread:.3f}", f"{ap50:.3f}", *differences))
