@@ -10,6 +10,7 @@ there.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -99,11 +100,13 @@ def show(arms: list[Plan], out: Path, seeds: int, publish: bool, console: Consol
     problem = draw(figures(found), out / "pictures")
     if problem:
         console.print(problem)
+    results = [{"arm": str(o.plan.folder), **run} for o in found for run in o.runs.values()]
+    (out / "study.json").write_text("[\n" + ",\n".join(map(json.dumps, results)) + "\n]\n", encoding="utf-8")
     if publish:
         for page in (ROOT / "docs/study.md", ROOT / "README.md"):
             put(page, made)
-        for picture in (out / "pictures").glob("*.svg"):
-            shutil.copy(picture, ROOT / "docs" / picture.name)
+        for made_file in [out / "study.json", *(out / "pictures").glob("*.svg")]:
+            shutil.copy(made_file, ROOT / "docs" / made_file.name)
 
 
 def make_data(folder: Path, seeds: list[int], console: Console) -> None:
