@@ -81,7 +81,7 @@ def plans(seeds: int) -> list[Plan]:
         *_arms("crowns", two_stage, seeds),
         *_ablations("digits", two_stage, seeds),
         *_arms("crowns", one_stage, seeds),
-        *(plan for detector in ADDRESSES for plan in _arms("digits_40", detector, seeds) if plan.name in FIXED),
+        *(plan for plan in _arms("digits_40", two_stage, seeds) if plan.name in FIXED),
     ]
 
 
