@@ -78,15 +78,18 @@ def _summary(found: Sequence[Outcome]) -> str:
     if not columns:
         return ""
     lines = [_row("", *(f"{SETTINGS[s].title}, {DETECTORS[d]}" for s, d in columns)), _row(*["---"] * (1 + len(columns)))]
+    best = [max(_main(found, s, d), key=lambda arm: arm.mean) for s, d in columns]
     for name in ORDER:
         arms = [_of(found, s, d, ablation=False).get(name) for s, d in columns]
         titles = [arm.plan.title for arm in arms if arm]
         if titles:
             title = "the clean or real data set only" if name == "target_only" else titles[0]
             cells = [f"{arm.mean:.3f} ± {arm.spread:.3f}" if arm else "" for arm in arms]
-            lines.append(_row(title, *(f"**{cell}**" if name in _BY_HEAD and cell else cell for cell in cells)))
+            lines.append(_row(title, *(f"**{cell}**" if arm in best else cell for arm, cell in zip(arms, cells, strict=True))))
     seeds = len(next(o for o in found).runs)
-    return "\n".join([*lines, "", f"(mAP on held-out pictures, mean ± standard deviation of {seeds} seeds.)"])
+    return "\n".join(
+        [*lines, "", f"(mAP on held-out pictures, mean ± standard deviation of {seeds} seeds; the highest of a column is bold.)"]
+    )
 
 
 def _table(found: Sequence[Outcome], setting: str, detector: str) -> str:
