@@ -29,7 +29,6 @@ class Setting:
         classes: The classes of all its data sets.
         target: The data set that is like the test.
         others: The other data sets.
-        sizes: Pictures of each data set.
         make: Writes the training data of a seed into a folder.
         make_held_out: Writes `validation` and `test` into a folder.
         iterations: Of every run.
@@ -44,7 +43,6 @@ class Setting:
     classes: tuple[str, ...]
     target: str
     others: tuple[str, ...]
-    sizes: Mapping[str, int]
     make: Callable[[Path, int], None]
     make_held_out: Callable[[Path], None]
     iterations: int
@@ -66,7 +64,6 @@ SETTINGS = {
         classes=digits.CLASSES,
         target="clean",
         others=("wrong_labels", "wrong_boxes"),
-        sizes=digits.SIZES,
         make=digits.make,
         make_held_out=digits.make_held_out,
         iterations=150,
@@ -107,7 +104,6 @@ SETTINGS = {
         classes=crowns.CLASSES,
         target="real",
         others=("rendered",),
-        sizes=crowns.SIZES,
         make=crowns.make,
         make_held_out=crowns.make_held_out,
         iterations=200,
@@ -144,7 +140,6 @@ _MORE_CLEAN = {**digits.SIZES, "clean": 40}
 SETTINGS["digits_40"] = replace(
     SETTINGS["digits"],
     title="digits, 40 clean scenes",
-    sizes=_MORE_CLEAN,
     make=partial(digits.make, sizes=_MORE_CLEAN),
     by_object=False,
 )
@@ -158,7 +153,6 @@ PRETRAININGS = {
         classes=letters.CLASSES,
         target="letters",
         others=(),
-        sizes={"letters": letters.SCENES},
         make=letters.make,
         make_held_out=letters.make_held_out,
         iterations=600,

@@ -44,11 +44,6 @@ class Outcome:
         """The standard deviation of the mAP over the seeds."""
         return statistics.stdev(self.values()) if len(self.runs) > 1 else math.nan
 
-    @property
-    def minutes(self) -> float:
-        """How long a run took, in the middle."""
-        return statistics.median(self.values("seconds")) / 60
-
 
 @dataclass(frozen=True)
 class Difference:

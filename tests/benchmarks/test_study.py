@@ -62,8 +62,7 @@ def test_each_data_set_is_wrong_about_what_it_says(data: Path) -> None:
             assert min(left, top) >= 0 and max(left + width, top + height) <= digits.SIDE and min(width, height) >= 2
 
 
-def test_wrong_labels_have_right_boxes(data: Path) -> None:
-    """The ink is where the box is: pictures differ most from their surroundings inside of it."""
+def test_what_is_not_wrong_stays_right() -> None:
     scene = next(digits._scenes("train", 1, np.random.default_rng(0)))
     wrong = digits.wrong_labels(scene, np.random.default_rng(1))
     assert np.array_equal(wrong.boxes, scene.boxes) and np.array_equal(wrong.picture, scene.picture)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
-import logging
-import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+
+from headweights.check.quiet import quiet
 
 
 def check(
@@ -24,7 +22,7 @@ def check(
     Builds the model and opens the annotations; trains nothing, needs no GPU, starts no worker. Exits with 0 where all is well and
     with 2 where there is a problem.
     """
-    with _quiet():
+    with quiet():
         from headweights.check.run import checked, fixed
         from headweights.table import records, table_of
 
@@ -56,16 +54,3 @@ def check(
             console.print("\nThe corrected block:\n")
             typer.echo(corrected)
     raise typer.Exit(2 if result.problems else 0)
-
-
-@contextlib.contextmanager
-def _quiet() -> Any:
-    """Without what pycocotools prints and mmengine logs while things are built: only the findings are wanted here."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import io
-import logging
 import multiprocessing
 import os
 import pickle
 import queue
 import threading
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +18,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 from rich.console import Console
 
+from headweights.check.quiet import quiet
 from headweights.errors import WeightError
 from headweights.tune.plan import GREATER, Plan, make_plan
 from headweights.tune.process import run_worker
@@ -59,7 +57,7 @@ def tune(
         KeyboardInterrupt: It was stopped. The study can be gone on with.
     """
     optuna.logging.set_verbosity(optuna.logging.CRITICAL)
-    with console.status("reading the config, building its model and opening its data"), _quiet():
+    with console.status("reading the config, building its model and opening its data"), quiet():
         plan = make_plan(path, options=options, target=target, heads=heads, low=low, high=high, metric=metric, seed=seed)
     name = study or path.stem
     folder = (work_dir or Path("work_dirs") / "tune" / name).absolute()
@@ -190,7 +188,7 @@ def _close(console: Console, plan: Plan, study: optuna.Study, folder: Path) -> N
     if plan.options:
         heading += f"\nThe search set {' '.join(plan.options)}; this config does not."
     write_config(plan, best.params, folder / BEST_CONFIG, heading)
-    with _quiet():
+    with quiet():
         problems = problems_with(folder / BEST_CONFIG)
         write_charts(study, now, metric, folder / CHARTS)
     for problem in problems:
@@ -198,16 +196,3 @@ def _close(console: Console, plan: Plan, study: optuna.Study, folder: Path) -> N
     console.print("\nThe block to paste:\n")
     console.print(block_to_paste(plan, best.params), markup=False, highlight=False, soft_wrap=True)
     console.print(f"\n[bold]config[/] {folder / BEST_CONFIG}\n[bold]charts[/] {folder / CHARTS}", soft_wrap=True, highlight=False)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without what pycocotools prints and mmengine logs while things are built."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
