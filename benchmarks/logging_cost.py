@@ -25,10 +25,10 @@ import torch
 from mmengine.config import Config
 from support.detectors import CONFIGS, build, make_batch
 
-from headweights.mmdet.contributions import measured
-from headweights.mmdet.plan import weigh_every_head
-from headweights.mmdet.probe import Capture, heads_of_losses
-from headweights.origins import ORIGINS, Origin, Part
+from headweights.contributions.measure import measured
+from headweights.mmdet.hooks.captured_step import CapturedStep, heads_of_losses
+from headweights.mmdet.weighting.subclass import weigh_every_head
+from headweights.provenance.origin import ORIGINS, Origin, Part
 
 MODELS = {
     "Faster R-CNN": "faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py",
@@ -64,8 +64,8 @@ class Turns:
         self.seconds: dict[str, list[float]] = {"step": [], "losses": [], "gradients": []}
 
     def turn(self, number: int) -> None:
-        captured: list[Capture] = []
-        capture = Capture(self.model, captured.append)
+        captured: list[CapturedStep] = []
+        capture = CapturedStep(self.model, captured.append)
         capture.begin()
         start = time.perf_counter()
         losses = self.model(self.data["inputs"], self.data["data_samples"], mode="loss")

@@ -29,8 +29,8 @@ from mmengine.dataset import BaseDataset
 from torch.utils.data import DataLoader, SubsetRandomSampler
 
 from headweights.mmdet import PROVENANCE, LoadLossWeights, image_table
-from headweights.mmdet.carry import Provenance
-from headweights.origins import Origin, Part
+from headweights.provenance.origin import Origin, Part
+from headweights.provenance.provenance import Provenance
 
 WORKERS = 2
 BATCH = 500

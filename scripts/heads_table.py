@@ -20,11 +20,12 @@ from support.zoo import NOT_RUN, ZOO, build_zoo
 
 import headweights.mmdet  # noqa: F401  (registers the weighted heads)
 from headweights.mmdet import make_weighted
-from headweights.mmdet.dense import AnchorTargetsWeighted
-from headweights.mmdet.gated import GatedPredictions
-from headweights.mmdet.model import ModelHeads, reason_no_objects
-from headweights.mmdet.query import QueryTargetsWeighted
-from headweights.mmdet.roi import RoITargetsWeighted
+from headweights.mmdet.heads.model_heads import ModelHeads
+from headweights.mmdet.heads.weighted_head import reason_no_objects
+from headweights.mmdet.weighting.anchors import AnchorTargetsWeighted
+from headweights.mmdet.weighting.gated import GatedPredictions
+from headweights.mmdet.weighting.queries import QueryTargetsWeighted
+from headweights.mmdet.weighting.rois import RoITargetsWeighted
 
 TARGET = ROOT / "docs" / "heads.md"
 SUFFIX = "WithWeightPerImage"

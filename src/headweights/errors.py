@@ -1,7 +1,7 @@
-"""The one error that a user of headweights meets."""
+"""The error that users of headweights see."""
 
 from __future__ import annotations
 
 
 class WeightError(ValueError):
-    """A weight that cannot be meant: its value, its field or its place is wrong. The message says which, and what is valid."""
+    """A weight whose value, field or place is wrong. The message names it and says what is valid."""

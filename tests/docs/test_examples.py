@@ -20,8 +20,8 @@ from support.oracle import assert_scaled, pixel_gradients
 from torch import nn
 
 from headweights.check.run import checked
+from headweights.mixture.table import plain, table_of
 from headweights.mmdet import publishes_batch
-from headweights.table import plain, table_of
 
 ROOT = Path(__file__).resolve().parents[2]
 FCOS = "fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py"

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,14 +23,18 @@ from mmengine.runner import Runner
 from support.coco import pipeline, runner_config, write_dataset
 from support.detectors import FASTER_RCNN, MASK_RCNN, RETINANET, build, make_batch, model_config
 from support.oracle import summed
-from support.zoo import ZOO, zoo_config
+from support.zoo import ZOO, build_zoo, zoo_batch, zoo_config
 from torch import Tensor, nn
 
-from headweights.mmdet.contributions import measured
-from headweights.mmdet.model import InForce, heads_of
-from headweights.mmdet.plan import weigh_every_head
-from headweights.mmdet.probe import Capture, heads_of_losses, raw_losses
-from headweights.origins import ORIGINS, Origin, Part
+from headweights.batch.in_force import InForce, put_in_force
+from headweights.contributions.measure import measured
+from headweights.contributions.replay import raw_losses
+from headweights.mmdet.heads.model_heads import heads_of
+from headweights.mmdet.heads.publishing import batch_of
+from headweights.mmdet.hooks.captured_step import CapturedStep, capturing, heads_of_losses
+from headweights.mmdet.hooks.contributions import ContributionHook, images_of
+from headweights.mmdet.weighting.subclass import weigh_every_head
+from headweights.provenance.origin import ORIGINS, Origin, Part
 
 pytestmark = pytest.mark.slow
 
@@ -44,25 +49,31 @@ def seed(number: int) -> None:
     np.random.seed(number)
 
 
-def captured(model: Any, data: Any, number: int = 0) -> Capture:
-    """One loss computation, listened to."""
-    steps: list[Capture] = []
-    step = Capture(model, steps.append)
-    step.begin()
-    seed(number)
-    model(data["inputs"], data["data_samples"], mode="loss")
-    assert "loss" not in vars(model) and "extract_feat" not in vars(model)
+def captured(model: Any, data: Any, number: int = 0) -> CapturedStep:
+    """Captures one loss computation."""
+    steps: list[CapturedStep] = []
+    with capturing(model, steps.append):
+        seed(number)
+        model(data["inputs"], data["data_samples"], mode="loss")
+        assert "loss" not in vars(model) and "extract_feat" not in vars(model)
     return steps[0]
 
 
-def weighted_step(name: str, **weights: dict[str, float]) -> tuple[nn.Module, nn.Module, Any, Capture]:
-    """A stock model, a weighted one with these weights in force, a batch of four pictures of two data sets, the step."""
+def entries(step: CapturedStep) -> dict[str, float]:
+    """Measures a step, gradients included, and returns the log entries."""
+    batch, terms = batch_of(step.model, step.samples), heads_of(step.model).book.terms
+    sums = measured(step, batch, terms, heads_of_losses(step), images_of(step.samples, list(OF)), with_gradients=True)
+    return {entry.name: value for entry, value in sums.entries().items()}
+
+
+def weighted_step(name: str, **weights: dict[str, float]) -> tuple[nn.Module, nn.Module, Any, CapturedStep]:
+    """A stock model, a weighted one with these weights in force, a batch of four images of two data sets, the step."""
     config = zoo_config(next(arch for arch in ZOO if arch.config == DINO)) if name == DINO else model_config(name)
     stock, weighted = build(copy.deepcopy(config)), build(config)
     weighted.load_state_dict(stock.state_dict())
     weigh_every_head(weighted)
-    heads = heads_of(weighted)
-    heads.in_force = InForce({name: {heads.book.at(t): w for t, w in weights.get(name, {}).items()} for name in OF})
+    book = heads_of(weighted).book
+    put_in_force(weighted, InForce({name: {book.at(t): w for t, w in weights.get(name, {}).items()} for name in OF}))
     data = make_batch(weighted, images=4)
     for dataset, numbers in OF.items():
         for number in numbers:
@@ -96,15 +107,11 @@ def test_raw_losses_are_those_of_a_stock_model_on_the_data_sets_images_alone(nam
 
 def test_every_loss_is_its_heads() -> None:
     _, _, _, step = weighted_step(CASCADE)
-    heads = heads_of_losses(step)
-    assert {name: head for name, head in heads.items() if "rpn" in name} == {
-        "loss_rpn_cls": "rpn_head",
-        "loss_rpn_bbox": "rpn_head",
-    }
+    expected = {f"loss_rpn_{loss}": ("rpn_head", f"loss_{loss}") for loss in ("cls", "bbox")}
     for stage in range(3):
-        assert heads[f"s{stage}.loss_cls"] == heads[f"s{stage}.loss_bbox"] == f"roi_head.bbox_head.{stage}"
-        assert heads[f"s{stage}.loss_mask"] == f"roi_head.mask_head.{stage}"
-    assert len(heads) == 2 + 3 * 3
+        for loss, head in (("loss_cls", "bbox_head"), ("loss_bbox", "bbox_head"), ("loss_mask", "mask_head")):
+            expected[f"s{stage}.{loss}"] = f"roi_head.{head}.{stage}", loss
+    assert heads_of_losses(step) == expected
 
 
 @pytest.mark.parametrize("name", [FASTER_RCNN, FCOS])
@@ -112,8 +119,7 @@ def test_gradient_shares_are_those_of_explicit_backward_passes(name: str) -> Non
     target = "rpn_head" if name == FASTER_RCNN else "bbox_head"
     given = {"real": {target: 3.0}, "rendered": {target: 0.2}}
     stock, _, data, step = weighted_step(name, **given)
-    heads = heads_of_losses(step)
-    sums = measured(step, heads, list(OF), with_gradients=True)
+    scalars = entries(step)
     features: list[Tensor] = []
     extract = stock.extract_feat
 
@@ -124,13 +130,13 @@ def test_gradient_shares_are_those_of_explicit_backward_passes(name: str) -> Non
     stock.extract_feat = extracting  # type: ignore[assignment]
     seed(0)
     losses = stock.loss(data["inputs"], data["data_samples"])
-    of_head = {loss: value for loss, value in losses.items() if heads.get(loss) == target}
+    of_losses = heads_of_losses(step)
+    of_head = {loss: value for loss, value in losses.items() if loss in of_losses and of_losses[loss][0] == target}
     gradients = torch.autograd.grad(summed(of_head), features)
     norms = {
         dataset: given[dataset][target] * float(sum(level[images].square().sum() for level in gradients)) ** 0.5
         for dataset, images in OF.items()
     }
-    scalars = sums.scalars()
     for dataset, norm in norms.items():
         # RPN's sampler drew from another random state than the oracle's: only what is not sampled is equal to the last bit.
         tolerance = 0.05 if name == FASTER_RCNN else 1e-4
@@ -139,7 +145,7 @@ def test_gradient_shares_are_those_of_explicit_backward_passes(name: str) -> Non
 
 def test_cosines_are_those_of_explicit_backward_passes() -> None:
     stock, _, data, step = weighted_step(FCOS, rendered={"": 0.0})
-    sums = measured(step, heads_of_losses(step), list(OF), with_gradients=True)
+    scalars = entries(step)
     parameters = list(stock.bbox_head.parameters())
     vectors = []
     for images in OF.values():
@@ -147,13 +153,13 @@ def test_cosines_are_those_of_explicit_backward_passes() -> None:
         vectors.append(torch.cat([torch.zeros(p.numel()) if g is None else g.flatten() for p, g in zip(parameters, found)]))
     expected = torch.nn.functional.cosine_similarity(*vectors, dim=0)
     # A data set that weighs nothing has a cosine all the same: it says whether it would help.
-    assert sums.scalars()["gradient_cosine/bbox_head/real vs rendered"] == pytest.approx(float(expected), rel=1e-3)
-    assert sums.scalars()["gradient_share/bbox_head/rendered"] == 0
+    assert scalars["gradient_cosine/bbox_head/real vs rendered"] == pytest.approx(float(expected), rel=1e-3)
+    assert scalars["gradient_share/bbox_head/rendered"] == 0
 
 
 def test_shares_sum_to_one_and_weights_are_those_in_force() -> None:
     _, _, _, step = weighted_step(FASTER_RCNN, real={"rpn_head": 2.0}, rendered={"roi_head": 0.5, "rpn_head.loss_bbox": 0.25})
-    scalars = measured(step, heads_of_losses(step), list(OF), with_gradients=True).scalars()
+    scalars = entries(step)
     for quantity in ("loss_share", "gradient_share"):
         totals: dict[str, float] = {}
         for name, value in scalars.items():
@@ -166,6 +172,47 @@ def test_shares_sum_to_one_and_weights_are_those_in_force() -> None:
     assert scalars["weight/roi_head.bbox_head.loss_cls/rendered"] == 0.5
     raw, weighted = (scalars[f"{quantity}/rpn_head.loss_rpn_bbox/rendered"] for quantity in ("raw_loss", "weighted_loss"))
     assert weighted == pytest.approx(0.25 * raw)
+
+
+class Unmeasured(nn.Module):
+    """A model without features of its own, as trackers are."""
+
+    def loss(self, inputs: Any, data_samples: Any) -> dict[str, Tensor]:
+        raise NotImplementedError
+
+
+def semi_supervised() -> tuple[nn.Module, Any]:
+    """SoftTeacher has an ``extract_feat``, which its loss does not call."""
+    arch = next(arch for arch in ZOO if arch.name == "soft-teacher")
+    model = build_zoo(arch)
+    return model, zoo_batch(arch, model)
+
+
+@pytest.mark.parametrize("model", ["tracker", "semi-supervised"])
+def test_the_log_says_that_a_model_cannot_be_measured(model: str) -> None:
+    detector, data = semi_supervised() if model == "semi-supervised" else (Unmeasured(), None)
+    said: list[str] = []
+    runner: Any = SimpleNamespace(model=detector, hooks=[], iter=0, optim_wrapper=None, logger=SimpleNamespace(info=said.append))
+    hook = ContributionHook(names=lambda: ["real"], interval=1)
+    hook.before_train(runner)
+    for _ in range(2):
+        hook.before_train_iter(runner, 0)
+        if data is not None:
+            detector.loss(data["inputs"], data["data_samples"])  # type: ignore[operator]
+        hook.after_train_iter(runner, 0)
+    (line,) = said
+    assert f"{type(detector).__name__} computes its features inside other models" in line
+    assert not {"loss", "extract_feat"} & vars(detector).keys()
+
+
+@pytest.mark.parametrize(("target", "warnings"), [(None, 1), ("rendered", 1), ("a third", 0)])
+def test_a_warning_names_the_data_sets_as_they_are_called(target: str | None, warnings: int) -> None:
+    said: list[str] = []
+    hook = ContributionHook(names=lambda: [], target=target)
+    hook.cosines["bbox_head", "real vs drawn", "rendered"] = [1.0, -0.5]
+    hook.after_train(SimpleNamespace(logger=SimpleNamespace(warning=said.append)))
+    assert len(said) == warnings
+    assert all("In bbox_head, real vs drawn's gradient opposes rendered's (mean cosine -0.50)" in line for line in said)
 
 
 # --- in training ---

@@ -26,12 +26,13 @@ from torch import nn
 from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
 
 from headweights import WeightError
+from headweights.batch.in_force import InForce, in_force
 from headweights.demo import data
 from headweights.demo.config import HOOK, UNWEIGHTED, WEIGHTED, load_config
 from headweights.demo.data import make_data
-from headweights.mmdet.carry import PROVENANCE
-from headweights.mmdet.model import InForce, heads_of, unwrapped
-from headweights.origins import ORIGINS
+from headweights.mmdet.data.trace import PROVENANCE
+from headweights.mmdet.heads.model_heads import heads_of, unwrapped
+from headweights.provenance.origin import ORIGINS
 
 pytestmark = pytest.mark.slow
 
@@ -63,8 +64,8 @@ class Watch(Outputs):
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         self.samples += data_batch["data_samples"]
         self.images.append([Path(sample.img_path).parent.name for sample in data_batch["data_samples"]])
-        in_force = heads_of(unwrapped(runner.model)).in_force
-        self.weights.append({name: {a.field: w for a, w in given.items()} for name, given in in_force.datasets.items()})
+        datasets = in_force(unwrapped(runner.model)).datasets
+        self.weights.append({name: {a.field: w for a, w in given.items()} for name, given in datasets.items()})
 
 
 @HOOKS.register_module(force=True)
@@ -172,7 +173,7 @@ def test_the_heads_are_of_the_registered_classes_and_in_the_same_state(tmp_path:
     runner.train()
     assert state
     assert {sample.get(ORIGINS)[0].origin.dataset for sample in watch.samples} == {"real", "rendered"}
-    assert heads_of(runner.model).in_force == InForce(), "after training nothing is in force"
+    assert in_force(runner.model) == InForce(), "after training nothing is in force"
 
 
 def test_data_sets_are_found_however_they_are_wrapped(tmp_path: Path) -> None:

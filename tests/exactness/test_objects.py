@@ -23,10 +23,12 @@ from support.zoo import ZOO, Architecture, build_zoo, zoo_batch
 from torch import Tensor, nn
 
 from headweights import WeightError
-from headweights.addresses import EVERY_HEAD
+from headweights.batch.in_force import InForce, put_in_force
 from headweights.mmdet import make_weighted
-from headweights.mmdet.model import InForce, heads_of, reason_no_objects
-from headweights.origins import OBJECT_ORIGINS, OBJECT_WEIGHTS, ORIGINS, Origin, Part
+from headweights.mmdet.heads.model_heads import heads_of
+from headweights.mmdet.heads.weighted_head import reason_no_objects
+from headweights.provenance.origin import OBJECT_ORIGINS, OBJECT_WEIGHTS, ORIGINS, Origin, Part
+from headweights.weights.addresses import EVERY_HEAD
 
 pytestmark = pytest.mark.slow
 
@@ -148,7 +150,7 @@ class Run:
                 change(index, sample)
         if datasets is not None:
             table = {name: {EVERY_HEAD: weight} for name, weight in datasets.items()}
-            heads_of(self.model).in_force = InForce(datasets=table)
+            put_in_force(self.model, InForce(datasets=table))
         outputs: dict[str, list[Tensor]] = {path: [] for path in parts_of(arch)}
         for path, heard in outputs.items():
             self.model.get_submodule(path).register_forward_hook(lambda _, __, out, heard=heard: heard.extend(trained(out)))
@@ -474,7 +476,7 @@ def test_a_head_that_cannot_tell_objects_apart_says_so() -> None:
         for sample in data["data_samples"]:
             sample.set_metainfo({ORIGINS: tuple(Part(Origin(name), share) for name, share in zip("ab", shares))})
             sample.gt_instances[OBJECT_ORIGINS] = torch.zeros(len(sample.gt_instances), dtype=torch.long)
-        heads_of(model).in_force = InForce(datasets={"a": {EVERY_HEAD: 1.0}, "b": {EVERY_HEAD: 5.0}})
+        put_in_force(model, InForce(datasets={"a": {EVERY_HEAD: 1.0}, "b": {EVERY_HEAD: 5.0}}))
         pixels = data["inputs"].requires_grad_()
         return torch.autograd.grad(summed(model.loss(pixels, data["data_samples"])), pixels)[0]
 

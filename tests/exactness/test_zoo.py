@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from headweights import WeightError
 from headweights.mmdet import make_weighted
-from headweights.mmdet.model import heads_of
+from headweights.mmdet.heads.model_heads import heads_of
 
 pytestmark = pytest.mark.slow
 

@@ -24,7 +24,7 @@ def check(
     """
     with quiet():
         from headweights.check.run import checked, fixed
-        from headweights.table import records, table_of
+        from headweights.mixture.table import records, table_of
 
         result = checked(config)
     console = Console()

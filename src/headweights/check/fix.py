@@ -8,11 +8,11 @@ import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from headweights.addresses import AddressBook, field_of, target_of
-from headweights.block import checked_target
 from headweights.errors import WeightError
-from headweights.problems import Length, Problem
-from headweights.schedules import COURSES, is_schedule, parse_weight
+from headweights.mixture.problems import Length, Problem
+from headweights.weights.addresses import AddressBook, field_of, target_of
+from headweights.weights.block import checked_target
+from headweights.weights.schedules import COURSES, is_schedule, parse_weight
 
 
 class Fix:

@@ -5,7 +5,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from headweights.contributions import RAW_LOSS, WEIGHTED_LOSS
+from headweights.run_record.log_entries import RAW_LOSS, WEIGHTED_LOSS
 
 # The mean over so many of the last measurements: one is of one batch.
 LAST = 6

@@ -1,7 +1,7 @@
 """headweights for mmdetection 3.x: ``custom_imports = dict(imports=['headweights.mmdet'], allow_failed_imports=False)``.
 
-Importing it registers the weighted heads and the transforms, makes mmdetection's detectors and RoI heads publish their batch
-(:mod:`headweights.mmdet.batch`), and has every ``Runner`` check the weights before it trains (:mod:`headweights.mmdet.check`).
+Importing it registers the weighted heads, the hooks and the transforms, and makes the few changes to classes of mmdetection and
+mmengine that :mod:`headweights.mmdet.install` lists. :func:`uninstall` undoes these.
 """
 
 try:
@@ -14,25 +14,20 @@ except ImportError as error:
         f"pip install 'headweights[mmdet]'. What failed: {error}"
     ) from error
 
-from headweights.mmdet.annotations import keep_loss_weights
-from headweights.mmdet.batch import current_batch, publish_batch, publish_everywhere, publishes_batch
-from headweights.mmdet.carry import PROVENANCE, Provenance, carry_everywhere
-from headweights.mmdet.check import CheckWeightsHook, check_every_runner
-from headweights.mmdet.heads import make_weighted, with_weight_per_image
-from headweights.mmdet.hook import LossWeightHook, prepare_every_runner
-from headweights.mmdet.load import LoadLossWeights, image_table
-from headweights.mmdet.mixing import mix_everywhere, record_mix
-from headweights.mmdet.model import WeightedHead
-from headweights.mmdet.pisa import gate_pisa
-from headweights.mmdet.transforms import AddFieldToImgMetas
+from headweights.mmdet.data.add_field import AddFieldToImgMetas
+from headweights.mmdet.data.load import LoadLossWeights, image_table
+from headweights.mmdet.data.mixing import keep_origins, record_mix
+from headweights.mmdet.data.trace import PROVENANCE
+from headweights.mmdet.heads.model_heads import forget_heads
+from headweights.mmdet.heads.publishing import current_batch, publish_batch, publishes_batch
+from headweights.mmdet.heads.weighted_head import WeightedHead
+from headweights.mmdet.hooks.check_weights import CheckWeightsHook
+from headweights.mmdet.hooks.loss_weights import LossWeightHook
+from headweights.mmdet.install import install, uninstall
+from headweights.mmdet.weighting.subclass import make_weighted, with_weight_per_image
+from headweights.provenance.provenance import Provenance
 
-publish_everywhere()
-gate_pisa()
-check_every_runner()
-prepare_every_runner()
-keep_loss_weights()
-carry_everywhere()
-mix_everywhere()
+install()
 
 __all__ = [
     "PROVENANCE",
@@ -43,10 +38,14 @@ __all__ = [
     "Provenance",
     "WeightedHead",
     "current_batch",
+    "forget_heads",
     "image_table",
+    "install",
+    "keep_origins",
     "make_weighted",
     "publish_batch",
     "publishes_batch",
     "record_mix",
+    "uninstall",
     "with_weight_per_image",
 ]

@@ -6,18 +6,18 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from headweights.report.log import (
+from headweights.report.log import Curve
+from headweights.report.run import Run
+from headweights.run_record.log_entries import (
     GRADIENT_COSINE,
     GRADIENT_SHARE,
     LOSS_SHARE,
     RAW_LOSS,
     WEIGHT,
     WEIGHTED_LOSS,
-    Curve,
     Entry,
+    split_pair,
 )
-from headweights.report.run import Run
-from headweights.report.words import split_pair
 
 # More points than a screen has pixels only make the file large.
 MOST_POINTS = 2000

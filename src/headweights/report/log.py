@@ -1,8 +1,8 @@
-"""Reads a training log: mmengine's `scalars.json`, one JSON object a line, into curves.
+"""Reads curves from a training log, mmengine's `scalars.json`, which has one JSON object on each line.
 
-A line is what was logged at one step. Ours are the entries named `<quantity>/<term>/<data set>`, e.g.
-`raw_loss/rpn_head.loss_rpn_cls/real`; everything else is mmengine's own and is kept as training or validation scalars. A log may
-be of a run that was killed, goes on, or never heard of headweights: what can be read is read, and a note says what could not.
+A line holds what was logged at one step: the entries of headweights, e.g. `raw_loss/rpn_head.loss_rpn_cls/real`, and mmengine's
+own scalars of the training or the validation. The run may have been killed, may still be going on, or may not have used
+headweights. The reader reads what it can, and notes what it cannot read.
 """
 
 from __future__ import annotations
@@ -12,33 +12,23 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+
+from headweights.run_record.log_entries import Entry, parse_entry
 
 SCALARS = "scalars.json"
 
-RAW_LOSS, WEIGHTED_LOSS, WEIGHT = "raw_loss", "weighted_loss", "weight"
-LOSS_SHARE, GRADIENT_SHARE, GRADIENT_COSINE = "loss_share", "gradient_share", "gradient_cosine"
-QUANTITIES = (RAW_LOSS, WEIGHTED_LOSS, WEIGHT, LOSS_SHARE, GRADIENT_SHARE, GRADIENT_COSINE)
-
-# Of a line, but no curve of interest.
+# Values that are not worth a curve.
 _CLOCKS = ("step", "iter", "epoch", "time", "data_time", "memory", "mode")
-# A line with one of these is of the training; mmengine's validation lines have none of them.
+# Training lines have one of these; mmengine's validation lines have none.
 _OF_TRAINING = ("loss", "lr", "iter")
-# COCO's evaluation writes -1 where there are no such objects (mAP_s without small ones).
+# COCO's evaluation writes -1 where there are no objects of a kind (mAP_s without small objects).
 _NO_OBJECTS = -1.0
-
-
-class Entry(NamedTuple):
-    """What a curve of ours is of: a quantity, a term (head path, or head path and loss) and a data set (or a pair of them)."""
-
-    quantity: str
-    term: str
-    dataset: str
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Values by step, the steps ascending. A value that was not finite is None."""
+    """Values by step, in ascending order of steps. A value that was not finite is None."""
 
     steps: list[int]
     values: list[float | None]
@@ -54,10 +44,10 @@ class Log:
     """The curves of a run.
 
     Args:
-        entries: Ours.
-        training: mmengine's scalars of the training, by name: `loss`, `lr`, the losses as the model logs them.
-        metrics: Validation metrics by name. Their steps are training iterations, also where mmengine counted epochs.
-        notes: What could not be read, a sentence each.
+        entries: The entries of headweights.
+        training: mmengine's scalars of the training by name: `loss`, `lr`, the losses as the model logs them.
+        metrics: Validation metrics by name. Their steps are training iterations, even if mmengine counted epochs.
+        notes: A sentence on everything that could not be read.
     """
 
     entries: dict[Entry, Curve] = field(default_factory=dict)
@@ -67,21 +57,12 @@ class Log:
 
     @property
     def last_step(self) -> int:
-        """The last step of any curve, 0 where there is none."""
+        """The last step of any curve; 0 if there is no curve."""
         curves = (*self.entries.values(), *self.training.values(), *self.metrics.values())
         return max((curve.steps[-1] for curve in curves), default=0)
 
 
-def parse_entry(name: str) -> Entry | None:
-    """The entry that a scalar's name spells, None for a scalar that is none of ours.
-
-    Only the first two slashes split: a data set's name may hold slashes and spaces.
-    """
-    parts = name.split("/", 2)
-    return Entry(*parts) if len(parts) == 3 and parts[0] in QUANTITIES and all(parts) else None
-
-
-# A curve while it is read: of ours, of the training, of the validation.
+# A curve while it is being read: "training" or "validation", and an entry of headweights or the name of another scalar.
 _Key = tuple[str, "Entry | str"]
 
 
@@ -95,10 +76,11 @@ class _Session:
 
 
 def read_log(folders: Sequence[Path]) -> Log:
-    """Reads the `scalars.json` of each folder, the sessions of one run in order.
+    """Reads the log of a run.
 
-    A later session continues the earlier one: what the earlier one logged at or after the later one's first training step was
-    trained anew, and is replaced.
+    Args:
+        folders: The folders of the run's sessions, in order. A session that resumes an earlier one replaces what the earlier one
+            logged from the step on at which it resumed.
     """
     curves: dict[_Key, dict[int, float | None]] = {}
     notes: list[str] = []
@@ -132,7 +114,7 @@ def _read_session(path: Path) -> _Session:
     try:
         lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:
-        session.notes.append("not there, so that this session has no curves.")
+        session.notes.append("not there, so this session has no curves.")
         return session
     except OSError as error:
         session.notes.append(f"could not be read ({error.strerror}).")
@@ -146,7 +128,7 @@ def _read_session(path: Path) -> _Session:
         damaged += damage
         line = _parsed(text)
         if line is None:
-            # Only the last line has no line end, and only a cut one does not parse.
+            # The last line has no line end if it is cut off.
             cut_off, broken = (True, broken) if number == len(lines) else (cut_off, broken + 1)
             continue
         training = any(key in line for key in _OF_TRAINING) or any(parse_entry(key) for key in line)
@@ -159,11 +141,11 @@ def _read_session(path: Path) -> _Session:
             if session.first_training_step is None or step < session.first_training_step:
                 session.first_training_step = step
         elif step == last_epoch or step < last_step:
-            # mmengine logs a validation by epoch, or by 0 where a loop counts none: it was after the training logged so far.
+            # mmengine logs a validation by epoch, or at 0 in loops without epochs. It took place after the last training line.
             step = last_step
         not_finite += _add(session, line, step, "training" if training else "validation")
     if cut_off:
-        session.notes.append("the last line is cut off and left out (a run that was killed, or still writes).")
+        session.notes.append("the last line is cut off and left out (the run was killed, or is still writing).")
     for count, what in (
         (broken, "not a JSON object and left out"),
         (damaged, "not valid UTF-8; the damaged characters are replaced"),
@@ -181,7 +163,7 @@ def _read_session(path: Path) -> _Session:
 
 
 def _add(session: _Session, line: dict[str, Any], step: int, kind: str) -> int:
-    """Adds a line's values to a session; returns how many of them were not finite."""
+    """Adds a line's values to a session. Returns how many of them were not finite."""
     not_finite = 0
     for name, value in line.items():
         number = _number(value)
@@ -196,7 +178,7 @@ def _add(session: _Session, line: dict[str, Any], step: int, kind: str) -> int:
 
 
 def _decoded(raw: bytes) -> tuple[str, bool]:
-    """The text, and whether it had to be mended."""
+    """Returns the text, and whether damaged characters had to be replaced."""
     try:
         return raw.decode("utf-8"), False
     except UnicodeDecodeError:
@@ -212,7 +194,7 @@ def _parsed(text: str) -> dict[str, Any] | None:
 
 
 def _number(value: object) -> float | None:
-    """The value as a float; None for what is no number. A whole number too large for a float is infinite."""
+    """Returns a number as a float, and None for anything else. An integer too large for a float is infinite."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:

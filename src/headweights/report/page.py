@@ -16,11 +16,11 @@ from plotly.offline import get_plotlyjs
 from headweights import __version__
 from headweights.errors import WeightError
 from headweights.report.charts import Charts, Group, all_charts
-from headweights.report.log import GRADIENT_COSINE, GRADIENT_SHARE, LOSS_SHARE, RAW_LOSS, WEIGHT, WEIGHTED_LOSS
 from headweights.report.pictures import Picture, pictures_of
 from headweights.report.run import Run, read_runs
 from headweights.report.tables import differences, weight_table
 from headweights.report.words import dataset_in_words, number, opposed_gradients, percent
+from headweights.run_record.log_entries import GRADIENT_COSINE, GRADIENT_SHARE, LOSS_SHARE, RAW_LOSS, WEIGHT, WEIGHTED_LOSS
 
 DEFAULT_NAME = "report.html"
 

@@ -10,8 +10,8 @@ from pathlib import Path, PurePath
 
 from PIL import Image, ImageOps
 
-from headweights.report.record import DataSet, Sample
 from headweights.report.words import number
+from headweights.run_record.schema import DataSetRecord, Sample
 
 MOST = 6
 WIDEST = 640
@@ -44,7 +44,7 @@ class Picture:
     problem: str = ""
 
 
-def pictures_of(dataset: DataSet, work_dir: Path) -> list[Picture]:
+def pictures_of(dataset: DataSetRecord, work_dir: Path) -> list[Picture]:
     """At most six sample pictures of a data set, at most 640 pixels wide.
 
     Args:

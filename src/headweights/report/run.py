@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from headweights.errors import WeightError
-from headweights.report.log import GRADIENT_COSINE, GRADIENT_SHARE, SCALARS, WEIGHT, Log, read_log
-from headweights.report.record import RECORD, Record, Row, read_record
+from headweights.report.log import SCALARS, Log, read_log
 from headweights.report.settings import read_settings
+from headweights.run_record.log_entries import GRADIENT_COSINE, GRADIENT_SHARE, WEIGHT
+from headweights.run_record.read import read_record
+from headweights.run_record.schema import RECORD, RunRecord, WeightRecord
 
 VIS_DATA = "vis_data"
 
@@ -32,7 +34,7 @@ class Run:
     name: str
     path: Path
     log: Log = field(default_factory=Log)
-    record: Record | None = None
+    record: RunRecord | None = None
     settings: dict[str, str] = field(default_factory=dict)
     sessions: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -46,7 +48,7 @@ class Run:
         return list(dict.fromkeys(names))
 
     @property
-    def table(self) -> list[Row]:
+    def table(self) -> list[WeightRecord]:
         """The weights as recorded, or, without a record, as last logged."""
         if self.record and self.record.table:
             return self.record.table
@@ -54,7 +56,7 @@ class Run:
         for entry, curve in self.log.entries.items():
             if entry.quantity == WEIGHT and curve.finite:
                 head, loss = self.split_term(entry.term)
-                rows.append(Row(dataset=entry.dataset, head=head, loss=loss, weight=curve.finite[-1], source="log"))
+                rows.append(WeightRecord(dataset=entry.dataset, head=head, loss=loss, weight=curve.finite[-1], source="log"))
         return rows
 
     def split_term(self, term: str) -> tuple[str, str]:

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any, TypeVar
 
-from headweights.report.log import RAW_LOSS, Curve
-from headweights.report.record import Row
+from headweights.report.log import Curve
 from headweights.report.run import Run
 from headweights.report.settings import NAMED
 from headweights.report.words import NOTHING, number, percent, schedule_in_words
+from headweights.run_record.log_entries import RAW_LOSS
+from headweights.run_record.schema import WeightRecord
 
 # Settings that differ between any two runs and say nothing.
 _OF_NO_INTEREST = ("work_dir", "experiment_name", "visualizer", "vis_backends", "_wandb")
@@ -102,7 +103,7 @@ def weight_table(run: Run, number_of_run: int, datasets: Sequence[str]) -> Weigh
     return WeightTable(number_of_run, run.name, list(heads.items()), rows, source)
 
 
-def _cell(rows: Sequence[Row]) -> Cell:
+def _cell(rows: Sequence[WeightRecord]) -> Cell:
     if not rows:
         return Cell(NOTHING)
     whole = next((row for row in rows if not row.loss), None)
@@ -121,20 +122,20 @@ def _cell(rows: Sequence[Row]) -> Cell:
     )
 
 
-def _told(row: Row) -> str:
+def _told(row: WeightRecord) -> str:
     return _weight(row) + ("" if row.schedule else _effective(row))
 
 
-def _effective(row: Row) -> str:
+def _effective(row: WeightRecord) -> str:
     changed = row.effective_weight is not None and abs(row.effective_weight - row.weight) > 1e-9
     return f", effective {number(row.effective_weight)}" if changed else ""
 
 
-def _share(row: Row) -> str:
+def _share(row: WeightRecord) -> str:
     return "" if row.share is None else f" ({percent(row.share)})"
 
 
-def _weight(row: Row) -> str:
+def _weight(row: WeightRecord) -> str:
     return schedule_in_words(row.schedule) if row.schedule else number(row.weight)
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import fmean
 
-from headweights.report.log import GRADIENT_COSINE
-from headweights.report.record import Row, Schedule
+from headweights.contributions.words import opposing
 from headweights.report.run import Run
+from headweights.run_record.log_entries import GRADIENT_COSINE, split_pair
+from headweights.run_record.schema import ScheduleRecord, WeightRecord
 
 # What stands where there is no value.
 NOTHING = "\N{EN DASH}"
@@ -70,7 +70,7 @@ def weight_in_words(weight: float) -> str:
     return f"{number(weight)} times"
 
 
-def schedule_in_words(schedule: Schedule) -> str:
+def schedule_in_words(schedule: ScheduleRecord) -> str:
     """`cosine` from 1 to 0.1 -> 'from 1 to 0.1 over epochs 0 to 12 (cosine)'."""
     if not schedule.points:
         return f"by schedule ({schedule.schedule})"
@@ -82,7 +82,7 @@ def schedule_in_words(schedule: Schedule) -> str:
     return f"from {number(first)}{through} to {number(last)} {span} ({schedule.schedule})"
 
 
-def dataset_in_words(table: Sequence[Row], dataset: str) -> str:
+def dataset_in_words(table: Sequence[WeightRecord], dataset: str) -> str:
     """What a data set weighs, e.g. 'one fifth (0.2) in roi_head; its classification one twentieth (0.05)'."""
     rows = [row for row in table if row.dataset == dataset]
     if not rows:
@@ -113,27 +113,15 @@ def dataset_in_words(table: Sequence[Row], dataset: str) -> str:
     return "; ".join(phrases)
 
 
-def _said(row: Row) -> str:
+def _said(row: WeightRecord) -> str:
     return schedule_in_words(row.schedule) if row.schedule else weight_in_words(row.weight)
 
 
-def split_pair(pair: str, known: Sequence[str]) -> tuple[str, str]:
-    """The two data sets of `<a> vs <b>`, also where a name holds ' vs '."""
-    parts = pair.split(" vs ")
-    splits = [(" vs ".join(parts[:n]), " vs ".join(parts[n:])) for n in range(1, len(parts))]
-    return next((split for split in splits if set(split) <= set(known)), splits[0] if splits else (pair, pair))
-
-
 def opposed_gradients(run: Run) -> list[tuple[tuple[str, str], str]]:
-    """Pairs of data sets whose gradients oppose each other, a sentence each: mean cosine of the log's last half below 0."""
-    found = []
-    target = run.record.target if run.record else None
-    for entry, curve in run.log.entries.items():
-        values = curve.finite[len(curve.finite) // 2 :]
-        if entry.quantity != GRADIENT_COSINE or not values or fmean(values) >= 0:
-            continue
-        of, to = split_pair(entry.dataset, run.datasets)
-        if of == target:
-            of, to = to, of
-        found.append(((of, to), f"In {entry.term}, {of}'s gradient opposes {to}'s (mean cosine {fmean(values):.2f})"))
-    return found
+    """Finds pairs of data sets whose gradients oppose each other, with a sentence for each."""
+    cosines = {
+        (entry.term, *split_pair(entry.dataset, run.datasets)): curve.finite
+        for entry, curve in run.log.entries.items()
+        if entry.quantity == GRADIENT_COSINE
+    }
+    return [((found.one, found.other), str(found)) for found in opposing(cosines, run.record.target if run.record else None)]

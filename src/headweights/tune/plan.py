@@ -1,8 +1,7 @@
-"""What there is to tune in a config: its data sets and heads, how it is validated, and what has to be mended first."""
+"""The search through a config's weights: what is searched, how trainings are compared, and what must be mended first."""
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,25 +9,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.config import Config
 from mmengine.hooks import CheckpointHook
 from mmengine.runner.utils import calc_dynamic_intervals
 
-from headweights.addresses import AddressBook, target_of
-from headweights.block import parse_block
-from headweights.check.config import annotation_file, described_leaves, is_weight_hook, parts_of
 from headweights.errors import WeightError
-from headweights.mix import no_such_dataset
-from headweights.mmdet.datasets import Leaf, leaves, named
-from headweights.mmdet.hook import LossWeightHook
-from headweights.mmdet.load import image_table
-from headweights.mmdet.model import heads_of
-from headweights.mmdet.plan import planned, weigh_every_head
+from headweights.mixture.mix import no_such_dataset
+from headweights.mmdet.config import annotation_file, build_config, read_config, source_configs, weight_hooks
+from headweights.mmdet.data.source_datasets import SourceDataset
+from headweights.mmdet.heads.model_heads import heads_of
+from headweights.mmdet.hooks.loss_weights import LossWeightHook
+from headweights.mmdet.hooks.mixture import mix_of, sources_of
+from headweights.mmdet.weighting.subclass import weigh_every_head
 from headweights.tune.space import Space, top_heads
+from headweights.weights.addresses import AddressBook, target_of
+from headweights.weights.block import parse_block
 
 GREATER, LESS = "greater", "less"
 
-# What a config may say otherwise without being another search.
+# Entries of a config that may change without making it another search.
 _NO_MATTER = ("work_dir", "log_level", "visualizer", "vis_backends", "resume", "launcher", "custom_imports", "custom_hooks")
 _VALIDATION = {
     "val_dataloader": "val_dataloader=dict(...)",
@@ -43,16 +42,16 @@ class Plan:
 
     Args:
         path: The config.
-        options: What of it is set otherwise, as ``--cfg-options`` has it.
+        options: What ``--cfg-options`` sets in it.
         space: The weights that are searched.
-        hook: The arguments of the config's ``LossWeightHook`` as the search has them, ``weights`` as the config gives them.
-        own: The parameters that the config's own weights are; None where it has none that can be tried.
-        metric: The metric; None for the first one of which mmengine knows that more is better.
-        rule: ``'greater'`` or ``'less'``: what is better.
-        validations: How many validations a training has; None where its loop is not known.
-        seed: The seed of trainings whose config has none.
-        described: What the search is, for a later run to be compared with.
-        notes: What its user should know.
+        hook: The arguments of the config's ``LossWeightHook`` during the search. Its ``weights`` are the config's own.
+        own: The config's own weights as parameters; None if it has none that can be tried.
+        metric: The metric; None for the first one that mmengine knows to be better when greater.
+        rule: ``'greater'`` or ``'less'``, whichever is better.
+        validations: The number of validations of a training; None if its loop is unknown.
+        seed: The seed of trainings whose config sets none.
+        described: A description of the search, with which a later run compares its own.
+        notes: What the user should know.
     """
 
     path: Path
@@ -68,31 +67,8 @@ class Plan:
     notes: tuple[str, ...] = ()
 
     def block(self, parameters: Mapping[str, float]) -> dict[str, Any]:
-        """The hook's ``weights`` for a choice of parameters."""
+        """Returns the hook's ``weights`` for a choice of parameters."""
         return self.space.block(self.hook["weights"], parameters)
-
-
-def read_config(path: Path, options: Sequence[str] = ()) -> Any:
-    """The config at a path, with what ``--cfg-options`` sets.
-
-    Raises:
-        WeightError: It cannot be read, or an option is none.
-    """
-    try:
-        config = Config.fromfile(path)
-    except Exception as error:  # a config is a program: whatever it raises
-        raise WeightError(f"{path}: it cannot be read: {type(error).__name__}: {error}".split("\n")[0]) from None
-    for option in options:
-        if "=" not in option:
-            raise WeightError(f"--cfg-options {option!r}: it is no <key>=<value>.")
-    if options:
-        parser = argparse.ArgumentParser()
-        parser.add_argument("--options", nargs="+", action=DictAction)
-        try:
-            config.merge_from_dict(parser.parse_args(["--options", *options]).options)
-        except Exception as error:  # a key of a list that is out of range, a table where there is a number
-            raise WeightError(f"--cfg-options {' '.join(options)}: {error}") from None
-    return config
 
 
 def make_plan(
@@ -106,20 +82,20 @@ def make_plan(
     metric: str | None = None,
     seed: int = 0,
 ) -> Plan:
-    """Builds the model and the training data of a config, without GPU or workers, and says what can be searched.
+    """Builds the model and the training data of a config, without GPU or workers, and plans the search.
 
     Args:
         path: The config.
         options: ``key=value``, as mmdetection's ``--cfg-options``.
-        target: The data set that the detector is for. Default: None, the hook's ``target``.
-        heads: The heads and losses to weigh. Default: all outermost heads that compute a loss.
+        target: The data set that the detector is meant for. Default: None, the hook's ``target``.
+        heads: The heads and losses to weigh. Default: all outermost heads.
         low, high: The range of the weights.
-        metric: A key of what the validation returns. Default: None, the config's ``save_best``, else the first one that is known.
-        seed: The seed of trainings whose config has none.
+        metric: A metric of the validation. Default: None, the config's ``save_best``, else the first one that is known.
+        seed: The seed of trainings whose config sets none.
 
     Raises:
-        WeightError: The config cannot be read or trained with a ``LossWeightHook``, has one data set only or no validation; a
-            name does not exist.
+        WeightError: The config cannot be read or trained with a ``LossWeightHook``, it has only one data set or no validation, or
+            a name does not exist.
     """
     config = read_config(path, options)
     missing = [cure for name, cure in _VALIDATION.items() if not config.get(name)]
@@ -128,35 +104,29 @@ def make_plan(
             f"{path}: the config validates nothing, so weights cannot be compared. It lacks " + ", ".join(missing) + "."
         )
     rule, metric = _rule(config, metric)
-    parts = parts_of(config)
-    stops = [problem.message for problem in parts.problems if problem.stops and problem.kind != "import"]
-    if stops or parts.model is None or parts.dataset is None:
+    built = build_config(config)
+    stops = [problem.message for problem in built.problems if problem.stops and problem.kind != "import"]
+    if stops or built.model is None or built.dataset is None:
         raise WeightError("\n".join(stops) or f"{path}: its model or its training data cannot be built.")
-    # A mean other than 1 is a learning rate: unless the config says that it is to be searched too, only shares are.
-    hook = {"normalize": True, "weights": {}, **Config(dict(hook=parts.hook or {})).to_dict()["hook"]}
+    # A mean weight other than 1 acts as a learning rate. Unless the config asks for it, only the shares are searched.
+    hook = {"normalize": True, "weights": {}, **Config(dict(hook=built.hook or {})).to_dict()["hook"]}
     weights = hook["weights"] = {} if hook["weights"] is None else hook["weights"]
     try:
         LossWeightHook(**hook)
     except TypeError as error:
         raise WeightError(f"LossWeightHook: {error}") from None
-    found = named(leaves(parts.dataset, parts.sampler), hook.get("datasets"))
-    images = hook.get("images") or {}
-    found = [_with_images(leaf, images) for leaf in found]
-    names = [leaf.name for leaf in found]
-    reasons = weigh_every_head(parts.model)
-    book = heads_of(parts.model).book
+    sources, problems = sources_of(built.dataset, built.sampler, hook.get("datasets"), hook.get("images"))
+    if problems:
+        raise WeightError("\n".join(problems))
+    names = [source.name for source in sources]
+    weigh_every_head(built.model)
+    book = heads_of(built.model).book
     hook["target"] = _target(target or hook.get("target"), names)
     space = Space(hook["target"], tuple(n for n in names if n != hook["target"]), _addresses(heads, book), low, high)
     own_block = parse_block(weights)
-    everywhere = {**weights, **space.block(weights, space.unweighted)}
-    problems = [no_such_dataset(f"images: {name!r}", name, names) for name in images if name not in names]
-    problems += [
-        problem.message
-        for problem in planned(
-            parts.model, found, parse_block(everywhere), hook["normalize"], reasons, hook.get("objects") is not False
-        )[1]
-    ]
-    problems += _shadowed(found, space, book)
+    everywhere = parse_block({**weights, **space.block(weights, space.unweighted)})
+    _, stopping = mix_of(built.model, sources, everywhere, hook["normalize"], hook.get("objects") is not False)
+    problems = [*(problem.message for problem in stopping), *_shadowed(sources, space, book)]
     if problems:
         raise WeightError("\n".join(dict.fromkeys(problems)))
     own, why = space.own(own_block, book, hook["normalize"])
@@ -174,34 +144,6 @@ def make_plan(
         described=_described(config, space, hook, metric, rule, seed),
         notes=tuple(_notes(config, space, hook, book, why, validations)),
     )
-
-
-def weight_hooks(config: Any, hook: Mapping[str, Any]) -> list[Any]:
-    """The hooks of a config with the arguments of its ``LossWeightHook`` exchanged, or with one added.
-
-    Args:
-        config: The config.
-        hook: The arguments.
-    """
-    given = [*(config.get("custom_hooks") or ())]
-    exchanged = [
-        ConfigDict({**{name: old[name] for name in ("type", "priority") if name in old}, **hook}) if is_weight_hook(old) else old
-        for old in given
-    ]
-    return exchanged if any(map(is_weight_hook, given)) else [*given, ConfigDict(type="LossWeightHook", **hook)]
-
-
-def with_import(config: Any) -> dict[str, Any]:
-    """The ``custom_imports`` of a config, and ``headweights.mmdet``."""
-    given = config.get("custom_imports") or {}
-    imports = given.get("imports") or []
-    imports = [imports] if isinstance(imports, str) else list(imports)
-    needed = [] if "headweights.mmdet" in imports else ["headweights.mmdet"]
-    return dict(imports=imports + needed, allow_failed_imports=bool(given.get("allow_failed_imports", False)))
-
-
-def _with_images(leaf: Leaf, images: Mapping[str, Any]) -> Leaf:
-    return Leaf(leaf.dataset, leaf.drawn, leaf.outer, leaf.name, image_table(leaf.dataset, images.get(leaf.name), leaf.name))
 
 
 def _target(given: str | None, names: Sequence[str]) -> str:
@@ -231,21 +173,20 @@ def _addresses(heads: Sequence[str], book: AddressBook) -> tuple[str, ...]:
     return tuple(dict.fromkeys(map(target_of, heads)))
 
 
-def _shadowed(found: Sequence[Leaf], space: Space, book: AddressBook) -> Iterator[str]:
-    """Weights that pipelines set at an address that is searched: they win over the block, so the search would change nothing."""
+def _shadowed(sources: Sequence[SourceDataset], space: Space, book: AddressBook) -> Iterator[str]:
+    """Weights that pipelines set at searched addresses. They win over the block, so the search would change nothing."""
     searched = {book.at(address) for address in space.addresses}
-    for leaf in found:
-        for name in leaf.fields:
-            address = book.find(name)
-            if address in searched:
+    for source in sources:
+        for name in source.fields:
+            if book.find(name) in searched:
                 yield (
-                    f"data set {leaf.name!r}: its pipeline sets {name}, which wins over the weights that are searched. "
+                    f"data set {source.name!r}: its pipeline sets {name}, which wins over the weights that are searched. "
                     "Take the step AddFieldToImgMetas out."
                 )
 
 
 def _rule(config: Any, metric: str | None) -> tuple[str, str | None]:
-    """What is better, and in which metric; as mmengine's ``CheckpointHook`` would have it."""
+    """Returns whether greater or less is better and the metric, as mmengine's ``CheckpointHook`` understands them."""
     checkpoint = (config.get("default_hooks") or {}).get("checkpoint") or {}
     best, rules = checkpoint.get("save_best"), checkpoint.get("rule")
     best = [best] if isinstance(best, str) else list(best or ())
@@ -266,7 +207,7 @@ def _rule(config: Any, metric: str | None) -> tuple[str, str | None]:
 
 
 def _validations(loop: Any) -> int | None:
-    """How many validations a loop has; None for one that is not mmengine's own."""
+    """Counts the validations of a loop; None for one that is not mmengine's own."""
     kind = loop.get("type")
     kind = kind if isinstance(kind, str) else getattr(kind, "__name__", None)
     by_epoch = loop.get("by_epoch", True) if kind is None else kind.endswith("EpochBasedTrainLoop")
@@ -283,7 +224,7 @@ def _validations(loop: Any) -> int | None:
 
 
 def _described(config: Any, space: Space, hook: Mapping[str, Any], metric: str | None, rule: str, seed: int) -> dict[str, Any]:
-    """What a search is, as JSON: of the config a digest of every entry, so that one that differs can be named."""
+    """Describes a search as JSON. It has a digest of every entry of the config, so that a changed entry can be named."""
     entries = {name: value for name, value in config.to_dict().items() if name not in _NO_MATTER}
     hooks = weight_hooks(config, {name: value for name, value in hook.items() if name not in ("weights", "interval", "target")})
     described = {
@@ -315,20 +256,20 @@ def _notes(
     if why:
         yield f"The config's own weights are not tried: {why}."
     for dataset, target in space.kept(hook["weights"], book):
-        yield f"Kept as it is, and stronger than what is searched around it: {dataset!r}, {target}."
+        yield f"Kept as it is, and more specific than the weights searched around it: {dataset!r}, {target}."
     if hook["normalize"] is False:
         yield "The hook says normalize=False: the weights that are searched move the heads' learning rates too."
     if validations == 1:
         yield "A training has one validation, at its end: bad trials cannot be stopped early (a smaller val_interval can)."
     if validation_is_test(config):
-        yield "Validation and test read the same annotations: what is chosen here has seen the test."
+        yield "Validation and test read the same annotations, so the search sees the test data."
 
 
 def validation_is_test(config: Any) -> bool:
-    """Whether a config validates and tests on one annotation file."""
+    """Whether a config validates and tests on the same annotation file."""
     files = []
     for loader in (config.get("val_dataloader"), config.get("test_dataloader")):
         dataset = (loader or {}).get("dataset")
-        paths = [annotation_file(leaf) for leaf in described_leaves(dataset)] if isinstance(dataset, dict) else []
+        paths = [annotation_file(source) for source in source_configs(dataset)] if isinstance(dataset, dict) else []
         files.append({str(Path(path)) for path in paths if path})
     return bool(files[0] & files[1])

@@ -12,10 +12,10 @@ import optuna
 from mmengine.config import Config
 from rich.table import Table
 
-from headweights.check.config import is_weight_hook
 from headweights.check.fix import as_config
 from headweights.check.run import checked
-from headweights.tune.plan import GREATER, Plan, read_config, validation_is_test, weight_hooks, with_import
+from headweights.mmdet.config import is_weight_hook, read_config, weight_hooks, with_import
+from headweights.tune.plan import GREATER, Plan, validation_is_test
 from headweights.tune.progress import best_of
 from headweights.tune.space import rounded
 from headweights.tune.study import KIND, METRIC, OWN, UNWEIGHTED, Standing

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from headweights.addresses import Address, AddressBook, target_of
-from headweights.block import Block
 from headweights.errors import WeightError
-from headweights.schedules import Constant, Weight, is_schedule
+from headweights.weights.addresses import Address, AddressBook, most_specific, target_of
+from headweights.weights.block import Block
+from headweights.weights.schedules import Constant, Weight, is_schedule
 
 _DIGITS = 3
 
@@ -137,10 +137,7 @@ def _inside(address: Address, outer: Address) -> bool:
 
 
 def _weight_at(given: Mapping[str, Weight], target: str, book: AddressBook) -> Weight:
-    """What a data set weighs at an address as a whole: the most specific of what was given for it or around it."""
+    """The weight of a data set at an address as a whole: the most specific of those at or above the address."""
     address = book.at(target)
-    covering = [known for known in map(book.at, given) if known.covers(address.path, address.loss or "")]
-    if not covering:
-        return Constant(1.0)
-    best = max(covering, key=lambda known: known.specificity)
-    return next(weight for name, weight in given.items() if book.at(name) == best)
+    by_address = {book.at(name): weight for name, weight in given.items()}
+    return most_specific(by_address, address.path, address.loss or "", Constant(1.0))

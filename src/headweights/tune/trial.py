@@ -23,7 +23,8 @@ from mmengine.runner import Runner
 
 import headweights.mmdet  # noqa: F401  (registers LossWeightHook)
 from headweights.errors import WeightError
-from headweights.tune.plan import GREATER, Plan, weight_hooks, with_import
+from headweights.mmdet.config import weight_hooks, with_import
+from headweights.tune.plan import GREATER, Plan
 
 # What a trial prints is there: mmengine's log, COCO's tables.
 SCREEN_LOG = "screen.log"

@@ -16,7 +16,8 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from headweights.errors import WeightError
-from headweights.tune.plan import Plan, read_config
+from headweights.mmdet.config import read_config
+from headweights.tune.plan import Plan
 from headweights.tune.storage import WORKER, notices_death, try_again
 from headweights.tune.study import METRIC, REASON, here, load, pruner_of, recover, sampler_of, standing
 from headweights.tune.trial import NotFiniteError, ReportHook, SearchError, train, trial_config

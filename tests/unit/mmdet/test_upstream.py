@@ -13,7 +13,7 @@ import mmdet
 import pytest
 from mmdet.registry import MODELS
 
-from headweights.mmdet.seams import SEAMS
+from headweights.mmdet.weighting.entry_points import LOSS_METHODS
 
 SRC = Path(__file__).resolve().parents[3] / "src" / "headweights" / "mmdet"
 # Families that only the maintained fork has would be listed here; there are none.
@@ -59,10 +59,10 @@ def parameters(function: ast.FunctionDef) -> list[str]:
     return [argument.arg for argument in (*function.args.args, *function.args.kwonlyargs)]
 
 
-@pytest.mark.parametrize("family", sorted(set(SEAMS) - ONLY_IN_THE_FORK))
+@pytest.mark.parametrize("family", sorted(set(LOSS_METHODS) - ONLY_IN_THE_FORK))
 def test_every_family_has_its_seam_there(family: str) -> None:
     assert family in classes()
-    for seam in SEAMS[family]:
+    for seam in LOSS_METHODS[family]:
         function = method(family, seam.method)
         if function is None:
             assert family in ("BaseSemanticHead",), f"{family}.{seam.method}"

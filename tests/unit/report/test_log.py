@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.logs import write_run
 
-from headweights.report.log import Entry, parse_entry, read_log
+from headweights.report.log import read_log
+from headweights.run_record.log_entries import parse_entry
 
 
 def write(folder: Path, *lines: dict[str, Any] | str | bytes) -> Path:
@@ -23,12 +24,6 @@ def write(folder: Path, *lines: dict[str, Any] | str | bytes) -> Path:
     ]
     (folder / "scalars.json").write_bytes(b"".join(line + b"\n" for line in coded))
     return folder
-
-
-def test_only_the_first_two_slashes_split() -> None:
-    assert parse_entry("raw_loss/a.loss_cls/vendor A/loose boxes") == Entry("raw_loss", "a.loss_cls", "vendor A/loose boxes")
-    for name in ("loss", "coco/bbox_mAP", "a/b/c", "raw_loss/a", "raw_loss//b", "raw_loss/a/"):
-        assert parse_entry(name) is None
 
 
 def test_what_mmengine_wrote_is_read_back(tmp_path: Path) -> None:

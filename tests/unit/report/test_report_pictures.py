@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 from headweights.report.pictures import MOST, Picture, pictures_of
-from headweights.report.record import DataSet, Sample
+from headweights.run_record.schema import DataSetRecord, Sample
 
 
 def one(folder: Path, sample: Sample, classes: list[str] | None = None) -> Picture:
-    (picture,) = pictures_of(DataSet(name="a", classes=classes or [], samples=[sample]), folder)
+    (picture,) = pictures_of(DataSetRecord(name="a", classes=classes or [], samples=[sample]), folder)
     return picture
 
 
@@ -83,4 +83,4 @@ def test_a_box_that_counts_less_is_thinner_and_fainter(tmp_path: Path) -> None:
 
 def test_no_more_than_six(tmp_path: Path) -> None:
     samples = [Sample(image=f"{n}.png") for n in range(9)]
-    assert len(pictures_of(DataSet(name="a", samples=samples), tmp_path)) == MOST
+    assert len(pictures_of(DataSetRecord(name="a", samples=samples), tmp_path)) == MOST

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from headweights.report.log import Curve, Log
-from headweights.report.record import Record, Row
 from headweights.report.run import Run
 from headweights.report.tables import differences, weight_table
+from headweights.run_record.schema import RunRecord, WeightRecord
 
 
 def run(name: str, **metrics: list[float | None]) -> Run:
@@ -46,13 +46,15 @@ def test_named_settings_that_are_the_same_are_said_and_work_dirs_do_not_differ()
     assert found.same == ["iterations 9"]
 
 
-def recorded(name: str, *rows: Row) -> Run:
-    return Run(name, Path(name), record=Record(table=list(rows)))
+def recorded(name: str, *rows: WeightRecord) -> Run:
+    return Run(name, Path(name), record=RunRecord(table=list(rows)))
 
 
-def rows_of(weights: dict[str, float], **more: float) -> list[Row]:
+def rows_of(weights: dict[str, float], **more: float) -> list[WeightRecord]:
     """As the hook records them: a row a loss, none for the head."""
-    return [Row(dataset="a", head="roi_head.bbox_head", loss=loss, weight=weight, **more) for loss, weight in weights.items()]
+    return [
+        WeightRecord(dataset="a", head="roi_head.bbox_head", loss=loss, weight=weight, **more) for loss, weight in weights.items()
+    ]
 
 
 def test_losses_that_are_alike_are_told_as_their_head() -> None:

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from headweights.report.log import Curve, Entry, Log
-from headweights.report.record import Record, Row, Schedule
+from headweights.report.log import Curve, Log
 from headweights.report.run import Run
 from headweights.report.words import (
     dataset_in_words,
@@ -15,9 +14,10 @@ from headweights.report.words import (
     opposed_gradients,
     percent,
     schedule_in_words,
-    split_pair,
     weight_in_words,
 )
+from headweights.run_record.log_entries import Entry
+from headweights.run_record.schema import RunRecord, ScheduleRecord, WeightRecord
 
 
 @pytest.mark.parametrize(
@@ -49,10 +49,11 @@ def test_a_share(share: float, text: str) -> None:
     assert percent(share) == text
 
 
-def rows(**weights: float) -> list[Row]:
+def rows(**weights: float) -> list[WeightRecord]:
     """`roi_head__loss_cls=0.05` stands for that loss of that head."""
     return [
-        Row(dataset="a", head=key.split("__")[0], loss=key.partition("__")[2], weight=value) for key, value in weights.items()
+        WeightRecord(dataset="a", head=key.split("__")[0], loss=key.partition("__")[2], weight=value)
+        for key, value in weights.items()
     ]
 
 
@@ -73,25 +74,18 @@ def rows(**weights: float) -> list[Row]:
         ([], "no weights recorded"),
     ],
 )
-def test_a_data_set(table: list[Row], words: str) -> None:
+def test_a_data_set(table: list[WeightRecord], words: str) -> None:
     assert dataset_in_words(table, "a") == words
 
 
 def test_a_schedule() -> None:
     assert (
-        schedule_in_words(Schedule(schedule="cosine", points=[(0, 1), (12, 0.1)], by="epoch"))
+        schedule_in_words(ScheduleRecord(schedule="cosine", points=[(0, 1), (12, 0.1)], by="epoch"))
         == "from 1 to 0.1 over epochs 0 to 12 (cosine)"
     )
-    steps = Schedule(schedule="step", points=[(0, 1), (100, 0.5), (200, 0.1)], by="iter")
+    steps = ScheduleRecord(schedule="step", points=[(0, 1), (100, 0.5), (200, 0.1)], by="iter")
     assert schedule_in_words(steps) == "from 1 through 0.5 to 0.1 over iterations 0 to 200 (step)"
-    assert schedule_in_words(Schedule(schedule="mine")) == "by schedule (mine)"
-
-
-def test_a_pair_whose_names_hold_the_word_between() -> None:
-    assert split_pair("a vs b", ["a", "b"]) == ("a", "b")
-    assert split_pair("a vs b vs c", ["a vs b", "c"]) == ("a vs b", "c")
-    assert split_pair("a vs b vs c", ["a", "b vs c"]) == ("a", "b vs c")
-    assert split_pair("nonsense", ["a"]) == ("nonsense", "nonsense")
+    assert schedule_in_words(ScheduleRecord(schedule="mine")) == "by schedule (mine)"
 
 
 def test_gradients_oppose_each_other_by_the_last_half(tmp_path: Path) -> None:
@@ -104,7 +98,7 @@ def test_gradients_oppose_each_other_by_the_last_half(tmp_path: Path) -> None:
                 Entry("raw_loss", "x.y", "b"): curve,
             }
         )
-        return Run("run", tmp_path, log, Record(target="real"))
+        return Run("run", tmp_path, log, RunRecord(target="real"))
 
     expected = [(("b", "real"), "In roi_head, b's gradient opposes real's (mean cosine -0.30)")]
     assert opposed_gradients(run("b vs real", 1, 1, None, -0.2, -0.4)) == expected

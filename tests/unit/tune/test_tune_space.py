@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headweights.addresses import AddressBook
-from headweights.block import parse_block
 from headweights.errors import WeightError
 from headweights.tune.space import Space, rounded, top_heads
+from headweights.weights.addresses import AddressBook
+from headweights.weights.block import parse_block
 
 BOOK = AddressBook({"rpn_head": ("loss_cls", "loss_bbox"), "roi_head.bbox_head": ("loss_cls", "loss_bbox")})
 SPACE = Space("real", ("rendered",), ("rpn_head", "roi_head"), 0.03, 3.0)

@@ -1,0 +1,85 @@
+"""The totals of a measurement, and the log entries that follow from them."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from headweights.run_record.log_entries import (
+    GRADIENT_COSINE,
+    GRADIENT_SHARE,
+    LOSS_SHARE,
+    RAW_LOSS,
+    WEIGHT,
+    WEIGHTED_LOSS,
+    Entry,
+    pair_name,
+)
+
+Key = tuple[str, str]
+# A head's path and two data sets.
+Pair = tuple[str, str, str]
+
+
+def _zeros() -> dict[Any, float]:
+    return defaultdict(float)
+
+
+@dataclass
+class Sums:
+    """Totals over the images of a data set and over processes.
+
+    A term is a head's path followed by a loss, ``rpn_head.loss_cls``.
+
+    Args:
+        images: The number of images by data set.
+        losses: Raw loss times images, by (term with the loss as logged, data set).
+        weighted: The same times the images' mean weight.
+        weights: The sum of the images' weights, by (term with the loss as addressed, data set).
+        gradients: The squared norm of the gradient at the features, by (head path, data set).
+        products: The inner product of two data sets' gradients of a head's parameters, by (head path, one, other). A data set's
+            product with itself is included.
+    """
+
+    images: dict[str, float] = field(default_factory=_zeros)
+    losses: dict[Key, float] = field(default_factory=_zeros)
+    weighted: dict[Key, float] = field(default_factory=_zeros)
+    weights: dict[Key, float] = field(default_factory=_zeros)
+    gradients: dict[Key, float] = field(default_factory=_zeros)
+    products: dict[Pair, float] = field(default_factory=dict)
+
+    def cosines(self) -> dict[Pair, float]:
+        """Returns the cosine between two data sets' gradients. A pair with a zero gradient has none."""
+        cosines = {}
+        for (head, one, other), product in self.products.items():
+            norm = math.sqrt(self.products[head, one, one] * self.products[head, other, other])
+            if one < other and norm > 0:
+                cosines[head, one, other] = product / norm
+        return cosines
+
+    def entries(self) -> dict[Entry, float]:
+        """Returns the log entries.
+
+        The shares of all data sets sum to 1. Where the total is 0, there are no shares.
+        """
+        entries = {
+            Entry(quantity, term, dataset): total / self.images[dataset]
+            for quantity, totals in ((RAW_LOSS, self.losses), (WEIGHTED_LOSS, self.weighted), (WEIGHT, self.weights))
+            for (term, dataset), total in totals.items()
+        }
+        norms = {key: math.sqrt(squared) for key, squared in self.gradients.items()}
+        for quantity, values in ((LOSS_SHARE, self.weighted), (GRADIENT_SHARE, norms)):
+            entries.update({Entry(quantity, *key): share for key, share in _shares(values).items()})
+        for (head, one, other), cosine in self.cosines().items():
+            entries[Entry(GRADIENT_COSINE, head, pair_name(one, other))] = cosine
+        return entries
+
+
+def _shares(values: Mapping[Key, float]) -> dict[Key, float]:
+    totals: dict[str, float] = defaultdict(float)
+    for (place, _), value in values.items():
+        totals[place] += value
+    return {key: value / totals[key[0]] for key, value in values.items() if totals[key[0]] > 0}

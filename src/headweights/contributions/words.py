@@ -1,0 +1,87 @@
+"""Contributions in words: lines for the log, and which data sets' gradients oppose each other."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
+from typing import NamedTuple
+
+from headweights.run_record.log_entries import GRADIENT_SHARE, LOSS_SHARE, RAW_LOSS, WEIGHT, Entry
+
+
+def lines(entries: Mapping[Entry, float], datasets: Sequence[str], heads: Sequence[str]) -> Iterator[str]:
+    """Writes one line for each data set and head that was measured.
+
+    Args:
+        entries: The log entries of one step.
+        datasets: The names of the data sets.
+        heads: The paths of the heads.
+    """
+    values: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
+    for entry, value in entries.items():
+        values[entry.quantity, entry.dataset][entry.term] = value
+    for dataset in datasets:
+        for head in heads:
+            parts = []
+            for quantity, word, form in (
+                (RAW_LOSS, "loss", ".4g"),
+                (WEIGHT, "weight", ".4g"),
+                (LOSS_SHARE, "share", ".0%"),
+            ):
+                found = {
+                    term.removeprefix(head + "."): format(value, form)
+                    for term, value in values[quantity, dataset].items()
+                    if term.startswith(head + ".") or term == head
+                }
+                if found:
+                    parts.append(f"{word} {_compact(found)}")
+            gradient = values[GRADIENT_SHARE, dataset].get(head)
+            if gradient is not None:
+                parts.append(f"gradient {gradient:.0%}")
+            if parts:
+                yield f"{dataset} | {head}: " + ", ".join(parts)
+
+
+def _compact(values: Mapping[str, str]) -> str:
+    """Joins values by loss. If all are alike, one stands for all."""
+    if len(set(values.values())) == 1:
+        return next(iter(values.values()))
+    return " ".join(f"{loss.removeprefix('loss_')} {value}" for loss, value in values.items())
+
+
+class Opposition(NamedTuple):
+    """Two data sets whose gradients oppose each other.
+
+    Args:
+        head: The path of the head.
+        one: One data set.
+        other: The other; the target if it is one of the two.
+        cosine: The mean cosine between their gradients.
+        measurements: The number of measurements that the mean is taken over.
+    """
+
+    head: str
+    one: str
+    other: str
+    cosine: float
+    measurements: int
+
+    def __str__(self) -> str:
+        return f"In {self.head}, {self.one}'s gradient opposes {self.other}'s (mean cosine {self.cosine:.2f})"
+
+
+def opposing(cosines: Mapping[tuple[str, str, str], Sequence[float]], target: str | None) -> list[Opposition]:
+    """Finds the data sets whose gradients oppose each other: their mean cosine over the last half of a run is below 0.
+
+    Args:
+        cosines: The cosines in the order in which they were measured, by (head path, one data set, other data set).
+        target: The data set that the detector is meant for, if any.
+    """
+    found = []
+    for (head, one, other), measured in cosines.items():
+        last = measured[len(measured) // 2 :]
+        if last and fmean(last) < 0:
+            one, other = (other, one) if one == target else (one, other)
+            found.append(Opposition(head, one, other, fmean(last), len(last)))
+    return found

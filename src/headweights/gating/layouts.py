@@ -1,0 +1,86 @@
+"""Layouts: which part of a prediction belongs to which image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from torch import Tensor
+
+from headweights.errors import WeightError
+from headweights.gating.gate import gate_gradient
+
+# Gates a prediction (a tensor, or nested lists and dicts of tensors) by one weight per image. The third argument holds all
+# arguments of the loss function: some of them tell which image a row belongs to.
+Layout: TypeAlias = Callable[[Any, Tensor, Mapping[str, Any]], Any]
+
+
+def by_dimension(dim: int) -> Layout:
+    """The images are the slices of every tensor along one dimension."""
+
+    def gate(prediction: Any, weights: Tensor, arguments: Mapping[str, Any]) -> Any:
+        return gate_each(prediction, weights, dim)
+
+    return gate
+
+
+def by_layer(prediction: Any, weights: Tensor, arguments: Mapping[str, Any]) -> Any:
+    """Decoder layers come first, then images: a tensor (layers, images, ...) or a list of tensors (images, ...)."""
+    return gate_each(prediction, weights, 1 if isinstance(prediction, Tensor) else 0)
+
+
+def by_entry(prediction: Any, weights: Tensor, arguments: Mapping[str, Any]) -> Any:
+    """A list with one entry per image. The tensors of an entry have no dimension for images."""
+    if isinstance(prediction, Tensor):
+        return gate_each(prediction, weights)
+    return type(prediction)(
+        [
+            each_tensor(entry, lambda tensor, weight=weight: gate_gradient(tensor[None], weight)[0])  # type: ignore[misc]
+            for entry, weight in zip(prediction, weights[:, None])
+        ]
+    )
+
+
+def by_block(prediction: Any, weights: Tensor, arguments: Mapping[str, Any]) -> Any:
+    """The rows of the first image come first, then those of the second, and so on; every image has the same number."""
+    return each_tensor(prediction, lambda tensor: gate_gradient(tensor, blocks(weights, len(tensor))))
+
+
+def blocks(weights: Tensor, rows: int) -> Tensor:
+    """Repeats each image's weight for its rows, where rows come image by image and every image has the same number of them.
+
+    Args:
+        weights: Shape (images,).
+        rows: The number of rows of all images together.
+
+    Raises:
+        WeightError: `rows` is not a multiple of the number of images.
+    """
+    rows_per_image, left_over = divmod(rows, len(weights))
+    if left_over:
+        raise WeightError(f"{rows} rows cannot be split evenly between {len(weights)} images.")
+    return weights.repeat_interleave(rows_per_image)
+
+
+def gate_each(prediction: Any, weights: Tensor, dim: int = 0) -> Any:
+    """Gates every tensor of a prediction that requires a gradient (see :func:`headweights.gating.gate.gate_gradient`)."""
+    return each_tensor(prediction, lambda tensor: gate_gradient(tensor, weights, dim))
+
+
+def each_tensor(prediction: Any, gate: Callable[[Tensor], Tensor]) -> Any:
+    """Applies a function to every tensor that requires a gradient, in nested lists, tuples and dicts."""
+    if isinstance(prediction, Tensor):
+        return gate(prediction) if prediction.requires_grad else prediction
+    if isinstance(prediction, (list, tuple)):
+        return type(prediction)([each_tensor(part, gate) for part in prediction])
+    if isinstance(prediction, dict):
+        return {key: each_tensor(part, gate) for key, part in prediction.items()}
+    return prediction
+
+
+def first_trained(prediction: Any) -> Tensor | None:
+    """Finds the first tensor that requires a gradient, in nested lists, tuples and dicts; None if there is none."""
+    if isinstance(prediction, Tensor):
+        return prediction if prediction.requires_grad else None
+    parts = prediction.values() if isinstance(prediction, dict) else prediction if isinstance(prediction, (list, tuple)) else ()
+    return next((found for found in map(first_trained, parts) if found is not None), None)

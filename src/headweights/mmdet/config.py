@@ -1,0 +1,262 @@
+"""Reads a training config, builds what loss weights depend on, and edits its hooks. Nothing is trained or downloaded."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import difflib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmdet.registry import DATA_SAMPLERS, DATASETS, MODELS
+from mmdet.utils import register_all_modules
+from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.dataset import BaseDataset
+from mmengine.registry import Registry
+from torch import nn
+
+from headweights.errors import WeightError
+from headweights.mixture.problems import Length, Problem
+
+_HOOK = "LossWeightHook"
+_IMPORT = "headweights.mmdet"
+_NEED_IMPORT = (_HOOK, "AddFieldToImgMetas", "LoadLossWeights", "WithWeightPerImage")
+
+
+class MissingDataset(BaseDataset):
+    """Stands in for a data set that could not be opened. It has its name and pipeline, and no images."""
+
+    is_missing = True
+
+    def __init__(self, **config: Any) -> None:
+        known = {name: config[name] for name in ("ann_file", "metainfo", "data_root", "pipeline") if name in config}
+        super().__init__(**known, serialize_data=False)
+
+    def load_data_list(self) -> list[dict[str, Any]]:
+        """Returns no images."""
+        return []
+
+
+@dataclass
+class BuiltConfig:
+    """What a config describes, as far as it can be built.
+
+    Args:
+        hook: The arguments of its ``LossWeightHook``; None if it has none.
+        model: The model.
+        dataset: The training data.
+        sampler: The sampler that draws from it.
+        length: How long it trains.
+        problems: What could not be built, and why.
+    """
+
+    hook: dict[str, Any] | None = None
+    model: nn.Module | None = None
+    dataset: Any = None
+    sampler: Any = None
+    length: Length = field(default_factory=Length)
+    problems: list[Problem] = field(default_factory=list)
+
+
+def read_config(path: Path, options: Sequence[str] = ()) -> Any:
+    """Reads a config and sets what ``--cfg-options`` sets.
+
+    Raises:
+        WeightError: It cannot be read, or an option is invalid.
+    """
+    try:
+        config = Config.fromfile(path)
+    except Exception as error:  # a config is a program and may raise anything
+        raise WeightError(f"{path}: it cannot be read: {type(error).__name__}: {error}".split("\n")[0]) from None
+    for option in options:
+        if "=" not in option:
+            raise WeightError(f"--cfg-options {option!r}: it is not <key>=<value>.")
+    if options:
+        parser = argparse.ArgumentParser()
+        parser.add_argument("--options", nargs="+", action=DictAction)
+        try:
+            config.merge_from_dict(parser.parse_args(["--options", *options]).options)
+        except Exception as error:  # an index out of range, a table where there is a number
+            raise WeightError(f"--cfg-options {' '.join(options)}: {error}") from None
+    return config
+
+
+def build_config(config: Config) -> BuiltConfig:
+    """Builds the model, the training data and the sampler. What cannot be built becomes a problem; the rest is still built."""
+    register_all_modules()
+    hooks = _hooks(config)
+    built = BuiltConfig(hooks[0] if hooks else None)
+    if len(hooks) > 1:
+        built.problems.append(Problem("bad input", f"{_HOOK} is configured twice; put all weights into one block.", True))
+    text = repr(config.to_dict())
+    if any(name in text for name in _NEED_IMPORT) and _IMPORT not in text:
+        built.problems.append(
+            Problem(
+                "import",
+                "The config does not import headweights.mmdet, so mmdetection's tools cannot build what it asks for: "
+                "custom_imports = dict(imports=['headweights.mmdet'], allow_failed_imports=False).",
+                True,
+            )
+        )
+    try:
+        built.model = MODELS.build(copy.deepcopy(config.model))
+    except Exception as error:  # whatever a user's model raises
+        built.problems.append(Problem("model", f"model: it cannot be built: {_why(error, config.get('model'), MODELS)}", True))
+    loader = config.get("train_dataloader")
+    if not isinstance(loader, dict) or not isinstance(loader.get("dataset"), dict):
+        built.problems.append(Problem("data", "train_dataloader: the config has no training data.", True))
+        return built
+    described = copy.deepcopy(loader["dataset"])
+    built.problems += list(_without_missing(described))
+    try:
+        built.dataset = _built(described)
+    except Exception:  # some data set in it, found below
+        built.problems += list(_without_unusable(described))
+        try:
+            built.dataset = _built(described)
+        except Exception as error:
+            why = _why(error, described, DATASETS)
+            built.problems.append(Problem("data", f"train_dataloader.dataset: it cannot be built: {why}", True))
+            return built
+    built.sampler = _sampler(loader, built.dataset)
+    built.length = _length(config, len(built.dataset))
+    return built
+
+
+def _hooks(config: Config) -> list[dict[str, Any]]:
+    """The arguments of every ``LossWeightHook`` in a config."""
+    found = []
+    given = config.get("custom_hooks")
+    for hook in given if isinstance(given, (list, tuple)) else ():
+        if is_weight_hook(hook):
+            found.append({name: value for name, value in hook.items() if name not in ("type", "priority")})
+    return found
+
+
+def is_weight_hook(described: Any) -> bool:
+    """Whether the config of a hook describes a ``LossWeightHook``."""
+    kind = described.get("type") if isinstance(described, dict) else None
+    return (kind if isinstance(kind, str) else getattr(kind, "__name__", "")).split(".")[-1] == _HOOK
+
+
+def weight_hooks(config: Any, arguments: Mapping[str, Any]) -> list[Any]:
+    """Returns a config's hooks with the arguments of its ``LossWeightHook`` replaced, or with such a hook added."""
+    given = [*(config.get("custom_hooks") or ())]
+    replaced = [
+        ConfigDict({**{name: old[name] for name in ("type", "priority") if name in old}, **arguments})
+        if is_weight_hook(old)
+        else old
+        for old in given
+    ]
+    return replaced if any(map(is_weight_hook, given)) else [*given, ConfigDict(type=_HOOK, **arguments)]
+
+
+def with_import(config: Any) -> dict[str, Any]:
+    """Returns the ``custom_imports`` of a config with ``headweights.mmdet`` among them."""
+    given = config.get("custom_imports") or {}
+    imports = given.get("imports") or []
+    imports = [imports] if isinstance(imports, str) else list(imports)
+    needed = [] if _IMPORT in imports else [_IMPORT]
+    return dict(imports=imports + needed, allow_failed_imports=bool(given.get("allow_failed_imports", False)))
+
+
+def _built(described: Any) -> Any:
+    dataset = DATASETS.build(copy.deepcopy(described))
+    if hasattr(dataset, "full_init"):
+        dataset.full_init()
+    return dataset
+
+
+def source_configs(described: Any) -> Iterator[Any]:
+    """Yields the configs of the data sets that load images, without the wrappers around them. They are not copies."""
+    if isinstance(described.get("datasets"), (list, tuple)):
+        for part in described["datasets"]:
+            yield from source_configs(part)
+    elif isinstance(described.get("dataset"), dict):
+        yield from source_configs(described["dataset"])
+    else:
+        yield described
+
+
+def _without_missing(described: Any) -> Iterator[Problem]:
+    """Replaces data sets whose annotation file does not exist by stand-ins."""
+    for source in source_configs(described):
+        path = annotation_file(source)
+        if path and "://" not in path and not Path(path).exists():
+            yield Problem("annotations", f"data set {_known_as(source)}: its annotation file {path!r} does not exist.", True)
+            source["type"] = MissingDataset
+
+
+def _without_unusable(described: Any) -> Iterator[Problem]:
+    """Replaces data sets that cannot be built by stand-ins."""
+    for source in source_configs(described):
+        try:
+            _built(source)
+        except Exception as error:  # whatever a user's data set raises
+            yield Problem("annotations", f"data set {_known_as(source)}: {_why(error, source, DATASETS)}", True)
+            source["type"] = MissingDataset
+            try:
+                _built(source)
+            except Exception:  # the pipeline, and the problem names it
+                source["pipeline"] = []
+
+
+def annotation_file(source: Any) -> str:
+    """Returns the annotation file of a data set's config, or '' if it names none."""
+    path = str(source.get("ann_file") or "")
+    root = str(source.get("data_root") or "")
+    return str(Path(root) / path) if path and root and "://" not in path else path
+
+
+def _known_as(source: Any) -> str:
+    return repr((source.get("metainfo") or {}).get("dataset_name") or source.get("ann_file") or "(unnamed)")
+
+
+def _sampler(loader: Any, dataset: Any) -> Any:
+    """Builds the sampler if possible. It matters only if it draws by a ratio of its own."""
+    sampler = loader.get("sampler")
+    try:
+        return DATA_SAMPLERS.build(copy.deepcopy(sampler), default_args=dict(dataset=dataset, seed=0))
+    except Exception:  # then all images count as drawn equally often
+        return None
+
+
+def _length(config: Config, images: int) -> Length:
+    """How long one process trains."""
+    loop = config.get("train_cfg") or {}
+    an_epoch = math.ceil(images / (config.train_dataloader.get("batch_size") or 1))
+    if loop.get("max_epochs"):
+        return Length(loop["max_epochs"] * an_epoch or None, loop["max_epochs"])
+    if loop.get("max_iters"):
+        return Length(loop["max_iters"], math.ceil(loop["max_iters"] / an_epoch) if an_epoch else None)
+    return Length()
+
+
+def _why(error: Exception, described: Any, registry: Registry) -> str:
+    """The first line of an error; if a type is not registered, also the nearest registered name."""
+    message = str(error).split("\n")[0] or type(error).__name__
+    if isinstance(error, KeyError) or "is not in the" in message:
+        for kind in _types(described):
+            if registry.get(kind) is None:
+                near = difflib.get_close_matches(kind, _registered(registry), n=1)
+                if near:
+                    return f"type {kind!r} is not registered. Nearest valid: {near[0]!r}."
+    return message
+
+
+def _registered(registry: Registry) -> list[str]:
+    names = list(registry.module_dict)
+    return names + (_registered(registry.parent) if registry.parent is not None else [])
+
+
+def _types(described: Any) -> Iterator[str]:
+    if isinstance(described, dict):
+        if isinstance(described.get("type"), str):
+            yield described["type"]
+        described = list(described.values())
+    if isinstance(described, (list, tuple)):
+        for part in described:
+            yield from _types(part)

@@ -1,0 +1,165 @@
+"""The pipeline step that loads the weights of an image and of its objects."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmdet.registry import TRANSFORMS
+
+from headweights.errors import WeightError
+from headweights.images.image import ImageInfo, checked_weights
+from headweights.images.lookup import table_of_images
+from headweights.images.names import NamedWeights
+from headweights.images.sources import read
+from headweights.images.table import ImageTable
+from headweights.mmdet.data.annotations import OBJECTS_WEIGHTED
+from headweights.mmdet.data.trace import LABELS, PROVENANCE, trace
+from headweights.provenance.origin import Origin, Part
+from headweights.provenance.provenance import Provenance
+from headweights.weights.addresses import LOSS_WEIGHT
+from headweights.weights.weight import checked_weight
+
+
+@TRANSFORMS.register_module()
+class LoadLossWeights(BaseTransform):
+    """Loads the weights of an image and of its objects. Put it right after ``LoadAnnotations``.
+
+    .. code:: python
+
+        dict(type='LoadLossWeights', dataset='rendered', images='quality.csv')
+
+    The weights then follow the image and each object through cropping, filtering and mixing into the data sample: metainfo
+    ``loss_origins``, and ``gt_instances.loss_weights`` of shape (objects,) where objects have weights.
+
+    An image's weight is its ``loss_weight`` in the annotation file, and what `images` gives it. Where both give a weight for one
+    address, `images` wins. An object's weight is its ``loss_weight`` in the annotation file.
+
+    Args:
+        dataset: The data set's name. Default: None, so that no weight of a table by data set applies.
+        images: Weights by image: the path of a CSV or JSON file, a dict, a function or ``'module:function'``
+            (:func:`headweights.images.sources.read`), or an :class:`~headweights.images.table.ImageTable` of the data set, which
+            is looked up by ``sample_idx``. Default: None. Only the table has been checked for names that no image has.
+        objects: Whether to load objects' weights. Default: True.
+
+    Raises:
+        WeightError: When it is built: `images` is malformed. On an image: a weight is no number >= 0, or the step stands before
+            ``LoadAnnotations``, or twice.
+    """
+
+    def __init__(self, dataset: str | None = None, images: Any = None, objects: bool = True) -> None:
+        me = type(self).__name__
+        if dataset is not None and (not isinstance(dataset, str) or not dataset):
+            raise WeightError(f"{me}: dataset is {dataset!r}; it must be the data set's name.")
+        if not isinstance(objects, bool):
+            raise WeightError(f"{me}: objects is {objects!r}; it must be True or False.")
+        self.dataset = dataset
+        self.objects = objects
+        self.mixing_is_recorded = False  # keep_origins sets it
+        self.images = images if images is None or isinstance(images, ImageTable) else read(images, dataset)[1]
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Loads the weights of ``results['img_path']``."""
+        if PROVENANCE in results:
+            raise WeightError(f"{self._of(results)} has its weights already: its pipeline has LoadLossWeights twice.")
+        origin = Origin(self.dataset, self._image_weights(results))
+        weights = self._object_weights(results) if self.objects else None
+        results[PROVENANCE] = Provenance((Part(origin),), weights is not None, self.mixing_is_recorded)
+        trace(results, weights)
+        return results
+
+    def _image_weights(self, results: Mapping[str, Any]) -> dict[str, float]:
+        given = _annotated_weights(results, self._of(results))
+        if isinstance(self.images, ImageTable):
+            if "sample_idx" not in results or "frame_id" in results:
+                raise WeightError(
+                    f"{self._of(results)}: the table of weights is indexed by the image's number in the data set (sample_idx), "
+                    "which is missing here. Give images= as a file or dict by file name."
+                )
+            return {**given, **self.images.weights(results["sample_idx"])}
+        if self.images is None:
+            return given
+        return {**given, **self.images.of(ImageInfo(str(results.get("img_path", "")), results.get("img_id"), info=results))}
+
+    def _object_weights(self, results: Mapping[str, Any]) -> np.ndarray[Any, Any] | None:
+        instances = results.get("instances") or ()
+        given = [LOSS_WEIGHT in instance for instance in instances]
+        if results.get(OBJECTS_WEIGHTED) and not all(given):
+            raise WeightError(
+                f"{self._of(results)}: a step before LoadLossWeights rebuilt the objects without the loss weights of the "
+                "annotation file, as InstaBoost does. Leave that step out, or load no objects' weights (objects=False)."
+            )
+        if not any(given):
+            return None
+        weights = [
+            checked_weight(instance.get(LOSS_WEIGHT, 1), where=f"{self._of(results)}: {LOSS_WEIGHT} of object {number}")
+            for number, instance in enumerate(instances)
+        ]
+        labels = results.get(LABELS)
+        if labels is None:
+            raise WeightError(
+                f"{self._of(results)}: its objects have loss weights, but there are no gt_bboxes_labels yet. Put LoadLossWeights "
+                "right after LoadAnnotations(with_bbox=True, with_label=True)."
+            )
+        if not len(labels):  # LoadEmptyAnnotations loads no objects
+            return None
+        if len(labels) != len(instances):
+            raise WeightError(
+                f"{self._of(results)} has {len(instances)} objects, {sum(given)} with loss weights, but {len(labels)} labels. "
+                "Put LoadLossWeights right after LoadAnnotations, before any step that drops objects."
+            )
+        return None if all(weight == 1 for weight in weights) else np.array(weights, dtype=np.float32)
+
+    def _of(self, results: Mapping[str, Any]) -> str:
+        of = f" of data set {self.dataset!r}" if self.dataset else ""
+        return f"image {results.get('img_path', results.get('img_id'))!r}{of}"
+
+    def __repr__(self) -> str:
+        images = self.images.where if isinstance(self.images, NamedWeights) else self.images and type(self.images).__name__
+        return f"{type(self).__name__}(dataset={self.dataset!r}, images={images!r}, objects={self.objects})"
+
+
+def image_table(dataset: Any, source: Any = None, name: str | None = None) -> ImageTable:
+    """Returns the own weights of every image of a data set, from its annotations and from a source.
+
+    Args:
+        dataset: A ``BaseDataset``, not a wrapper around one.
+        source: See :class:`LoadLossWeights`. Default: None, the annotations alone.
+        name: The data set's name, for errors. Default: ``metainfo['dataset_name']``, else its annotation file.
+
+    Raises:
+        WeightError: See :func:`headweights.images.lookup.table_of_images`.
+    """
+    dataset.full_init()
+    name = name or str(dataset.metainfo.get("dataset_name") or dataset.ann_file)
+    if source is None and getattr(dataset, "has_loss_weights", None) is False:
+        return ImageTable.without_weights(len(dataset))  # known since it was parsed, so no image need be unpacked
+    return table_of_images(source, _Images(dataset, name), name)
+
+
+class _Images(Collection[ImageInfo]):
+    """The images of a data set. They are unpacked one at a time."""
+
+    def __init__(self, dataset: Any, name: str) -> None:
+        self._dataset = dataset
+        self._name = name
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __contains__(self, image: object) -> bool:
+        return any(image == one for one in self)
+
+    def __iter__(self) -> Iterator[ImageInfo]:
+        for number in range(len(self)):
+            info = self._dataset.get_data_info(number)
+            path = str(info.get("img_path", ""))
+            given = _annotated_weights(info, f"image {path!r} of data set {self._name!r}")
+            yield ImageInfo(path, info.get("img_id"), given, info)
+
+
+def _annotated_weights(info: Mapping[str, Any], where: str) -> dict[str, float]:
+    value = info.get(LOSS_WEIGHT)
+    return {} if value is None else checked_weights(value, where=f"{where}: {LOSS_WEIGHT}")

@@ -1,0 +1,117 @@
+"""Puts the provenance of an image and of its objects into the data sample, when a pipeline packs its results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from headweights.errors import WeightError
+from headweights.mmdet.data.trace import IGNORED, LABELS, PROVENANCE, trace_of
+from headweights.provenance.labels import TracedLabels
+from headweights.provenance.origin import OBJECT_ORIGINS, OBJECT_WEIGHTS, ORIGINS
+from headweights.provenance.provenance import Provenance
+
+Results = dict[str, Any]
+Call = Callable[[Any, Results], Any]
+
+
+def packing(call: Call, step: Any, results: Results) -> Any:
+    """Wraps ``PackDetInputs.__call__``.
+
+    Raises:
+        WeightError: The objects' weights or the shares of the image's parts are lost.
+    """
+    bare, objects = _unpacked(results)
+    packed = call(step, bare)
+    if PROVENANCE in results:
+        _give(packed["data_samples"], results, objects)
+    return packed
+
+
+def packing_frames(call: Call, step: Any, results: Results) -> Any:
+    """Wraps ``PackTrackInputs.__call__``: the results of a video are lists with an entry for each frame.
+
+    Raises:
+        WeightError: See :func:`packing`.
+    """
+    if PROVENANCE not in results and not any(isinstance(labels, TracedLabels) for labels in results.get(LABELS, ())):
+        return call(step, results)
+    keys = [key for key in (PROVENANCE, LABELS, IGNORED, "img_path") if key in results]
+    frames = [dict(zip(keys, values)) for values in zip(*(results[key] for key in keys))]
+    unpacked = [_unpacked(frame) for frame in frames]
+    bare = _without_provenance(results)
+    if LABELS in results:
+        bare[LABELS] = [frame[LABELS] for frame, _ in unpacked]
+    packed = call(step, bare)
+    for sample, frame, (_, objects) in zip(packed["data_samples"].video_data_samples, frames, unpacked):
+        _give(sample, frame, objects)
+    return packed
+
+
+def _without_provenance(results: Results) -> Results:
+    return {key: value for key, value in results.items() if key != PROVENANCE}
+
+
+def _unpacked(results: Results) -> tuple[Results, dict[str, NDArray[Any]]]:
+    """The results as they would be without weights, and the fields of the objects."""
+    traced = trace_of(results)
+    provenance: Provenance | None = results.get(PROVENANCE)
+    bare = results if provenance is None else _without_provenance(results)
+    if traced is None:
+        # A step that builds labels anew does no harm where nothing differs, unless an unrecorded mix went before it.
+        is_safe = provenance is None or (provenance.is_certain and not provenance.objects_differ)
+        if not is_safe and len(results.get(LABELS, ())):
+            raise WeightError(_lost(results))
+        return bare, {}
+    parts = [] if provenance is None else [part.origin for part in provenance.parts]
+    # Every origin counts, that of an image whose objects are all gone too: the image still takes its share of the background.
+    if any(origin not in parts for origin in traced.origins):
+        raise WeightError(_unrecorded(results))
+    bare[LABELS] = np.asarray(results[LABELS])
+    objects: dict[str, NDArray[Any]] = {}
+    if (traced.weights != 1).any():
+        objects[OBJECT_WEIGHTS] = traced.weights
+    if len(parts) > 1:
+        numbers = [parts.index(origin) for origin in traced.origins if origin is not None]
+        objects[OBJECT_ORIGINS] = np.array(numbers, dtype=np.int64)[traced.index]
+    return bare, objects
+
+
+def _give(sample: Any, results: Results, objects: dict[str, NDArray[Any]]) -> None:
+    """Puts an image's parts and its objects' fields into its data sample."""
+    sample.set_metainfo({ORIGINS: results[PROVENANCE].parts})
+    ignored = results.get(IGNORED)
+    for name, values in objects.items():
+        if ignored is None:
+            sample.gt_instances[name] = torch.from_numpy(values.copy())
+        else:
+            for instances, rows in ((sample.gt_instances, ignored == 0), (sample.ignored_instances, ignored == 1)):
+                instances[name] = torch.from_numpy(values[np.asarray(rows)])
+
+
+def _lost(results: Results) -> str:
+    return (
+        f"{_pipeline_of(results)}: a step between LoadLossWeights and packing replaced gt_bboxes_labels by an array without "
+        "the objects' weights. Steps that index, concatenate or copy the labels keep the weights. Steps that build new ones, "
+        "e.g. by np.array(list), lose them. Leave the step out; or give objects no weights (LoadLossWeights(objects=False)), mix "
+        "no images that weigh differently, and, outside of a training, call headweights.mmdet.keep_origins(pipeline)."
+    )
+
+
+def _unrecorded(results: Results) -> str:
+    return (
+        f"{_pipeline_of(results)}: a step added objects of another image and did not record the area that this image takes. A "
+        "mixing step of your own records it by headweights.mmdet.record_mix. mmdetection's steps record it in every "
+        "training; outside of one, call headweights.mmdet.keep_origins(pipeline) first. If the step made the new objects itself, "
+        "have it join plain labels, np.asarray(labels)."
+    )
+
+
+def _pipeline_of(results: Results) -> str:
+    provenance: Provenance = results.get(PROVENANCE, Provenance())
+    names = dict.fromkeys(repr(part.origin.dataset) for part in provenance.parts if part.origin.dataset)
+    return f"the pipeline of data set {' and '.join(names) or '(unnamed)'}, image {results.get('img_path')!r}"

@@ -1,0 +1,69 @@
+"""Checks, before training, that some head reads every weight that pipelines set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmdet.registry import HOOKS
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from torch import nn
+
+from headweights.errors import WeightError
+from headweights.mmdet.data.source_datasets import SourceDataset, source_datasets
+from headweights.mmdet.heads.model_heads import ModelHeads, heads_of, unwrapped
+from headweights.weights.addresses import Address
+from headweights.weights.weight import checked_weight
+
+
+@HOOKS.register_module()
+class CheckWeightsHook(Hook):
+    """Before training, looks up every field of every ``AddFieldToImgMetas`` in the model. Changes nothing.
+
+    A weight that no head reads stops the run before its first iteration, not when its first image comes along. Weights in
+    annotations that no step loads are a warning. Every runner has this hook without configuration.
+    """
+
+    priority = "VERY_LOW"
+
+    def before_train(self, runner: Runner) -> None:
+        """Checks the training data."""
+        dataset = runner.train_dataloader.dataset
+        check_dataset(unwrapped(runner.model), dataset)
+        for source in source_datasets(dataset):
+            if source.leaves_weights_unread:
+                runner.logger.warning(
+                    f"headweights: the annotations of data set {source.known_as} have loss_weight, and nothing reads it: use a "
+                    "LossWeightHook, or put LoadLossWeights after LoadAnnotations."
+                )
+
+
+def check_dataset(model: nn.Module, dataset: Any) -> None:
+    """Looks up the fields that a data set's pipelines set in a model.
+
+    Raises:
+        WeightError: A field looks like a weight but no head of the model reads it, or it is set before there is any metainfo. The
+            message lists all of them.
+    """
+    heads = heads_of(model)
+    problems = [problem for source in source_datasets(dataset) for problem in checked_fields(heads, source)[1]]
+    if problems:
+        raise WeightError("\n".join(problems))
+
+
+def checked_fields(heads: ModelHeads, source: SourceDataset) -> tuple[dict[Address, float], list[str]]:
+    """Returns the valid weights that a data set's pipelines set, by address, and what is wrong with the others."""
+    fields: dict[Address, float] = {}
+    problems = [
+        f"AddFieldToImgMetas(fields={list(step.values)}) of data set {source.known_as} stands before PackDetInputs, which makes "
+        "the metainfo: put this step after it."
+        for step in source.too_early
+    ]
+    for name, value in source.fields.items():
+        try:
+            address = heads.find(name)
+            if address is not None:
+                fields[address] = checked_weight(value, f"field {name!r}")
+        except WeightError as error:
+            problems.append(f"AddFieldToImgMetas of data set {source.known_as}: {error}")
+    return fields, problems

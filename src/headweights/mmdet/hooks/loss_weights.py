@@ -1,0 +1,181 @@
+"""``LossWeightHook``: one block in the config weighs every data set in every head."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmdet.registry import HOOKS
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from rich.console import Console
+from torch.utils.data import DataLoader
+
+from headweights.batch.in_force import put_in_force
+from headweights.errors import WeightError
+from headweights.mixture.mix import Mix
+from headweights.mixture.problems import problems_of
+from headweights.mixture.table import plain, table_of
+from headweights.mmdet.data.source_datasets import SourceDataset, load_weights
+from headweights.mmdet.heads.model_heads import heads_of, unwrapped
+from headweights.mmdet.heads.publishing import publishes
+from headweights.mmdet.hooks.mixture import mix_of, sources_of
+from headweights.mmdet.hooks.progress import length_of, moment_of, sampler_of
+from headweights.mmdet.hooks.run_record import describe_run
+from headweights.run_record.write import write_record
+from headweights.weights.block import parse_block
+
+_ARGUMENTS = ("weights", "datasets", "images", "normalize", "target", "interval", "objects")
+
+
+@HOOKS.register_module()
+class LossWeightHook(Hook):
+    """Weighs the data sets of a training in the heads of its model, on a stock config.
+
+    .. code:: python
+
+        custom_hooks = [dict(type='LossWeightHook', weights=dict(
+            real=1.0,
+            synthetic={'rpn_head': 1.0, 'roi_head': 0.2, 'roi_head.bbox_head.loss_cls': 0.05}))]
+
+    When the training data is built, its data sets start to name themselves in the metainfo of their images. Before training,
+    every head that computes a loss becomes weighted in place, the hook looks the weights up in the model, and it prints the table
+    of data sets by heads. Before every iteration, it puts the weights of that iteration in force.
+
+    Args:
+        weights: By data set: a weight for every head, or a table of weights by target, ``<head path>[.<loss>]``. A weight is a
+            number >= 0 or a schedule, ``dict(schedule='cosine', points=[(0, 1.0), (12, 0.1)], by='epoch')``; see
+            :class:`headweights.weights.schedules.Schedule`. A data set that is not named weighs 1. A data set's name is its
+            ``metainfo['dataset_name']``, else its entry in `datasets`, else its annotation file's stem. Default: None, 1 for all.
+        datasets: The names of the data sets, in the order in which the config concatenates them. Default: None.
+        images: By data set: where its images' own weights are; see :func:`headweights.images.sources.read`. Default: None.
+        normalize: Whether the weights of each loss of each head are scaled to a mean of 1 over the mix. Default: False.
+        target: The data set that the detector is meant for. The end of the log names others whose gradients oppose its gradient.
+            Default: None, all pairs of data sets.
+        interval: Iterations between measurements of what each data set contributes to each head; see
+            :class:`headweights.mmdet.hooks.contributions.ContributionHook`. 0 for none. Default: None, the logger's.
+        objects: Whether the weights that annotation files give to objects count. Default: True.
+
+    Raises:
+        WeightError: When it is built: a weight is invalid. Before the first iteration: a name, target or file does not exist,
+            names clash, or a head cannot be weighted. One message lists all mistakes with the nearest valid names.
+    """
+
+    priority = "VERY_HIGH"
+
+    def __init__(
+        self,
+        weights: Mapping[str, Any] | None = None,
+        datasets: Sequence[str] | None = None,
+        images: Mapping[str, Any] | None = None,
+        normalize: bool = False,
+        target: str | None = None,
+        interval: int | None = None,
+        objects: bool = True,
+        **unknown: Any,
+    ) -> None:
+        for name in unknown:
+            raise WeightError(_no_such_argument(name))
+        self.block = parse_block(weights if weights is not None else {})
+        is_list = isinstance(datasets, Sequence) and not isinstance(datasets, str)
+        if datasets is not None and not (is_list and all(isinstance(name, str) and name for name in datasets)):
+            raise WeightError(f"LossWeightHook: datasets is {datasets!r}; it must be a list of names, one for each data set.")
+        if images is not None and not isinstance(images, Mapping):
+            raise WeightError(
+                f"LossWeightHook: images is {images!r}; it must be a table: dict(<data set>=<where its weights are>, ...)."
+            )
+        if not isinstance(normalize, bool):
+            raise WeightError(f"LossWeightHook: normalize is {normalize!r}; it must be True or False.")
+        if not isinstance(objects, bool):
+            raise WeightError(f"LossWeightHook: objects is {objects!r}; it must be True or False.")
+        if target is not None and (not isinstance(target, str) or not target):
+            raise WeightError(f"LossWeightHook: target is {target!r}; it must be the name of a data set.")
+        if interval is not None and (isinstance(interval, bool) or not isinstance(interval, int) or interval < 0):
+            raise WeightError(f"LossWeightHook: interval is {interval!r}; it must be a number of iterations, or 0 for none.")
+        self.names = datasets
+        self.images = dict(images or {})
+        self.normalize = normalize
+        self.target = target
+        self.interval = interval
+        self.objects = objects
+        self.sources: list[SourceDataset] = []
+        self.mix: Mix | None = None
+
+    def dataset_names(self) -> list[str]:
+        """Returns the names of the data sets, in the order of the mix."""
+        return [source.name for source in self.sources]
+
+    def prepare(self, loader: DataLoader[Any]) -> None:
+        """Makes the data sets of a loader name themselves and load their weights. Called before its workers start."""
+        mentioned = {"weights": self.block, "target": () if self.target is None else (self.target,)}
+        sources, problems = sources_of(loader.dataset, sampler_of(loader), self.names, self.images, mentioned)
+        if problems:
+            raise WeightError("\n".join(problems))
+        for source in sources:
+            load_weights(source, self.images.get(source.name) is not None, self.objects)
+        self.sources = sources
+
+    def before_train(self, runner: Runner) -> None:
+        """Makes the heads weighted, looks the weights up in them, and prints the table."""
+        if not self.sources:
+            raise WeightError(
+                f"LossWeightHook: {type(runner.train_loop).__name__} did not build its training data with the runner's "
+                "build_dataloader, so the data sets could not be named. Give the runner the config of the data loader, or the "
+                "data loader itself."
+            )
+        model = unwrapped(runner.model)
+        if not publishes(type(model)):
+            raise WeightError(
+                f"LossWeightHook: {type(model).__name__} has no loss method that takes batch_data_samples, so its heads cannot "
+                "know whose images they see. Put the decorator @headweights.mmdet.publishes_batch on the class that has one, and "
+                "train that."
+            )
+        self.mix, problems = mix_of(model, self.sources, self.block, self.normalize, self.objects)
+        if problems:
+            raise WeightError("\n".join(problem.message for problem in problems))
+        self._put_in_force(runner)
+        if is_main_process():
+            announce(self.mix, runner.logger)
+            record = describe_run(heads_of(model), self.mix, self.sources, self.block, self.target)
+            write_record(Path(runner.log_dir) / "vis_data", record)
+        for problem in problems_of(self.mix, length_of(runner)):
+            runner.logger.warning(f"headweights: {problem.message}")
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Puts the weights of this iteration in force."""
+        self._put_in_force(runner)
+
+    def after_train(self, runner: Runner) -> None:
+        """Weighs nothing any more."""
+        put_in_force(unwrapped(runner.model), None)
+
+    def _put_in_force(self, runner: Runner) -> None:
+        assert self.mix is not None
+        put_in_force(unwrapped(runner.model), self.mix.in_force(moment_of(runner)))
+
+
+def announce(mix: Mix, logger: logging.Logger) -> None:
+    """Prints the table of a mix, with Rich on a terminal and as plain text in the log."""
+    record = logger.makeRecord(logger.name, logging.INFO, __file__, 0, "headweights:\n%s", (plain(table_of(mix)),), None)
+    # mmengine sets the levels on the handlers. Except in the first process, they only let errors pass.
+    for handler in logger.handlers:
+        if record.levelno < handler.level:
+            continue
+        if isinstance(handler, logging.FileHandler) or not sys.stdout.isatty():
+            handler.handle(record)
+        else:
+            Console().print(table_of(mix))
+
+
+def _no_such_argument(name: str) -> str:
+    near = difflib.get_close_matches(name, _ARGUMENTS, n=1)
+    return (
+        f"LossWeightHook has no argument {name!r}."
+        + (f" Nearest valid: {near[0]!r}." if near else "")
+        + (f" Its arguments: {', '.join(_ARGUMENTS)}.")
+    )

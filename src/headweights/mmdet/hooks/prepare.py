@@ -1,0 +1,51 @@
+"""Gives every runner the hooks of headweights, and hands them its training data before its workers start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch.utils.data import DataLoader
+
+from headweights.errors import WeightError
+from headweights.mmdet.data.mixing import prepare_pipelines
+from headweights.mmdet.hooks.check_weights import CheckWeightsHook
+from headweights.mmdet.hooks.contributions import ContributionHook
+from headweights.mmdet.hooks.loss_weights import LossWeightHook
+from headweights.patching import replaced
+
+
+def preparing(build_train_loop: Callable[..., Any], runner: Any, loop: Any) -> Any:
+    """Builds the training loop of a runner (``Runner``, ``FlexibleRunner``) with its hooks and training data prepared.
+
+    A loop by iterations starts its workers as it is built, before any hook is called. So its data loader is handed to the
+    :class:`LossWeightHook` as soon as it exists.
+
+    Raises:
+        WeightError: There is more than one ``LossWeightHook``.
+    """
+    hooks = [hook for hook in runner.hooks if isinstance(hook, LossWeightHook)]
+    if len(hooks) > 1:
+        raise WeightError("LossWeightHook is configured twice; put all weights into one block.")
+    present = {type(hook) for hook in runner.hooks}
+    if hooks and ContributionHook not in present:
+        runner.register_hook(ContributionHook(hooks[0].dataset_names, hooks[0].target, hooks[0].interval))
+    if CheckWeightsHook not in present:
+        runner.register_hook(CheckWeightsHook())
+    given = runner._train_dataloader
+
+    def prepare(loader: DataLoader[Any]) -> None:
+        for hook in hooks:
+            hook.prepare(loader)
+        prepare_pipelines(loader.dataset)
+
+    def building(build: Callable[..., Any], dataloader: Any, *args: Any, **kwargs: Any) -> Any:
+        loader = build(dataloader, *args, **kwargs)
+        if dataloader is given:
+            prepare(loader)
+        return loader
+
+    if isinstance(given, DataLoader):
+        prepare(given)
+    with replaced(runner, "build_dataloader", building):
+        return build_train_loop(runner, loop)

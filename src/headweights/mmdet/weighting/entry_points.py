@@ -1,0 +1,271 @@
+"""The methods through which the predictions of each family of heads enter its loss.
+
+The table at the end has one row for each family; a head takes the row of its nearest ancestor. A row names only what differs from
+the
+rule: every argument of ``loss_by_feat`` that requires a gradient is a prediction, and its first dimension counts the images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from headweights.gating.entry_point import EntryPoint
+from headweights.gating.layouts import by_dimension, by_entry, by_layer
+from headweights.gating.matching import Matching
+from headweights.mmdet.heads.weighted_head import NO_OBJECTS, NOT_KNOWN
+from headweights.mmdet.matching.assigned import ByAssigner, ByAssignerWithMasks, ByAssignerWithPairs
+from headweights.mmdet.matching.points import ByAssignerWithPoints, ByNumberedLabels
+from headweights.mmdet.matching.queries import ByLayer
+from headweights.mmdet.matching.samples import (
+    ByPositives,
+    BySampler,
+    by_roi,
+    by_sample,
+    positive_rows,
+    query_rows,
+    sampled_rows,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossMethod(EntryPoint):
+    """A method of a head through which predictions enter its loss.
+
+    Args:
+        name: The method's name.
+        modules: Submodules with parameters that the loss itself calls, once for each image and in order.
+        methods: Methods of the head that use parameters and that the loss itself calls with all images, the same number of rows
+            for each.
+        predicts_inside: Whether the method makes the predictions itself, by calling the head. The head's output is then gated.
+    """
+
+    objects: Matching | str = NOT_KNOWN
+    name: str = "loss_by_feat"
+    modules: Sequence[str] = ()
+    methods: Sequence[str] = ()
+    predicts_inside: bool = False
+
+
+_CLS_BOX = {"cls_scores": "loss_cls", "bbox_preds": "loss_bbox"}
+_DETR = LossMethod(
+    layout=by_layer,
+    layouts={"enc_cls_scores": by_dimension(0), "enc_bbox_preds": by_dimension(0)},
+    feeds={"all_layers_cls_scores": "loss_cls", "enc_cls_scores": "loss_cls"},
+    objects=ByLayer(
+        {
+            "loss_by_feat_single": {"cls_scores": "all_layers_cls_scores", "bbox_preds": "all_layers_bbox_preds"},
+            "_loss_dn_single": {"dn_cls_scores": "all_layers_cls_scores", "dn_bbox_preds": "all_layers_bbox_preds"},
+        }
+    ),
+)
+
+# Why some heads cannot give each object a weight of its own.
+_HEATMAPS = "its heatmaps hold all objects of a class together"
+_BAGS = "an object is a bag of anchors, and bags overlap"
+_LOCATIONS = "its map of locations holds all objects together"
+_DENSE = "it trains several dense queries on each object and drops overlapping ones"
+_CELLS = "a cell of its grid can be trained on several objects"
+
+# By the name of mmdetection's class, since not every version has all of them. A loss that is missing from `feeds` shares its
+# predictions with another one (GFL's loss_bbox and loss_dfl) or is computed from several predictions at once (FreeAnchor's bags).
+# A gate cannot weigh it alone.
+LOSS_METHODS: dict[str, tuple[LossMethod, ...]] = {
+    # Dense heads follow the rule. Some of their losses have a prediction of their own.
+    "AnchorHead": (LossMethod(feeds=_CLS_BOX, objects=ByAssigner()),),
+    "AnchorFreeHead": (LossMethod(feeds=_CLS_BOX),),
+    "SSDHead": (LossMethod(feeds=_CLS_BOX, objects=ByAssigner()),),
+    "PISASSDHead": (LossMethod(objects=ByAssigner()),),
+    "PISARetinaHead": (LossMethod(objects=ByAssigner()),),
+    "FreeAnchorRetinaHead": (LossMethod(objects=_BAGS),),
+    "FSAFHead": (LossMethod(feeds=_CLS_BOX, objects=ByAssigner()),),
+    "ATSSHead": (LossMethod(feeds={**_CLS_BOX, "centernesses": "loss_centerness"}, objects=ByAssigner()),),
+    "ATSSVLFusionHead": (LossMethod(feeds={**_CLS_BOX, "centernesses": "loss_centerness"}, objects=ByAssigner()),),
+    "PAAHead": (LossMethod(feeds={**_CLS_BOX, "iou_preds": "loss_centerness"}, objects=ByAssigner()),),
+    "LADHead": (
+        LossMethod(
+            feeds={**_CLS_BOX, "iou_preds": "loss_centerness"},
+            objects="its teacher does the matching and does not report the objects",
+        ),
+    ),
+    "DDODHead": (
+        LossMethod(
+            feeds={**_CLS_BOX, "iou_preds": "loss_iou"},
+            objects=ByAssigner(of={"cls_scores": "cls_assigner", **dict.fromkeys(("bbox_preds", "iou_preds"), "reg_assigner")}),
+        ),
+    ),
+    "TOODHead": (LossMethod(feeds=_CLS_BOX, objects=ByAssigner()),),
+    "VFNetHead": (
+        LossMethod(feeds={**_CLS_BOX, "bbox_preds_refine": "loss_bbox_refine"}, objects=ByAssigner(unless={"use_atss": False})),
+    ),
+    "GFLHead": (LossMethod(feeds={"cls_scores": "loss_cls"}, objects=ByAssigner()),),
+    "LDHead": (LossMethod(feeds={"cls_scores": "loss_cls"}, objects=ByAssigner()),),
+    # It may match the box of one prior to several objects.
+    "YOLOFHead": (LossMethod(feeds=_CLS_BOX, objects=ByAssignerWithPairs()),),
+    "GuidedAnchorHead": (
+        LossMethod(feeds={**_CLS_BOX, "shape_preds": "loss_shape", "loc_preds": "loss_loc"}, objects=_LOCATIONS),
+    ),
+    "GARPNHead": (LossMethod(feeds={**_CLS_BOX, "shape_preds": "loss_shape", "loc_preds": "loss_loc"}, objects=_LOCATIONS),),
+    "SABLRetinaHead": (LossMethod(feeds={"cls_scores": "loss_cls"}, objects=ByAssigner()),),
+    "StageCascadeRPNHead": (LossMethod(feeds=_CLS_BOX, objects=ByAssigner()),),
+    "FCOSHead": (LossMethod(feeds={**_CLS_BOX, "centernesses": "loss_centerness"}, objects=ByNumberedLabels()),),
+    "FoveaHead": (LossMethod(feeds=_CLS_BOX, objects=ByNumberedLabels()),),
+    # Points become boxes with a learnt parameter, in the loss only, so the boxes are gated.
+    "RepPointsHead": (
+        LossMethod(
+            predictions=("cls_scores",),
+            methods=("points2bbox",),
+            feeds={"cls_scores": "loss_cls"},
+            objects=ByAssignerWithPoints(of={"cls_scores": "refine_assigner"}),
+        ),
+    ),
+    # The spread of its centre prior is learnt and is used in the loss only.
+    "AutoAssignHead": (LossMethod(modules=("center_prior",), objects="every object takes part in the loss of every location"),),
+    "CenterNetHead": (
+        LossMethod(
+            feeds={"center_heatmap_preds": "loss_center_heatmap", "wh_preds": "loss_wh", "offset_preds": "loss_offset"},
+            objects=_HEATMAPS,
+        ),
+    ),
+    "CenterNetUpdateHead": (LossMethod(feeds=_CLS_BOX, objects=_HEATMAPS),),
+    "CornerHead": (
+        LossMethod(
+            feeds={
+                **dict.fromkeys(("tl_heats", "br_heats"), "loss_heatmap"),
+                **dict.fromkeys(("tl_embs", "br_embs"), "loss_embedding"),
+                **dict.fromkeys(("tl_offs", "br_offs"), "loss_offset"),
+            },
+            objects=_HEATMAPS,
+        ),
+    ),
+    "CentripetalHead": (
+        LossMethod(
+            feeds={
+                **dict.fromkeys(("tl_heats", "br_heats"), "loss_heatmap"),
+                **dict.fromkeys(("tl_offs", "br_offs"), "loss_offset"),
+                **dict.fromkeys(("tl_guiding_shifts", "br_guiding_shifts"), "loss_guiding_shift"),
+                **dict.fromkeys(("tl_centripetal_shifts", "br_centripetal_shifts"), "loss_centripetal_shift"),
+            },
+            objects=_HEATMAPS,
+        ),
+    ),
+    "YOLOXHead": (LossMethod(feeds={"cls_scores": "loss_cls", "objectnesses": "loss_obj"}, objects=ByAssigner()),),
+    "YOLOV3Head": (LossMethod(objects=ByAssigner()),),
+    "RTMDetHead": (LossMethod(feeds=_CLS_BOX, objects=ByAssigner()),),
+    "RTMDetInsHead": (
+        LossMethod(feeds={**_CLS_BOX, "kernel_preds": "loss_mask", "mask_feat": "loss_mask"}, objects=ByAssignerWithMasks()),
+    ),
+    # One-stage masks. The box head stores predictions for the mask head, which weighs them.
+    "YOLACTHead": (LossMethod(feeds=_CLS_BOX, handed_on=("coeff_preds",), objects=ByAssigner()),),
+    "CondInstBboxHead": (
+        LossMethod(feeds={**_CLS_BOX, "centernesses": "loss_centerness"}, handed_on=("param_preds",), objects=ByNumberedLabels()),
+    ),
+    "YOLACTProtonet": (
+        LossMethod(
+            layout=by_entry,
+            feeds={"mask_preds": "loss_mask", "segm_preds": "loss_segm"},
+            objects="its semantic loss covers all objects together",
+        ),
+    ),
+    "CondInstMaskHead": (LossMethod(layout=by_entry, feeds={"mask_preds": "loss_mask"}, objects=ByPositives()),),
+    "BoxInstMaskHead": (LossMethod(layout=by_entry, objects=ByPositives()),),
+    "SOLOHead": (LossMethod(feeds={"mlvl_mask_preds": "loss_mask", "mlvl_cls_preds": "loss_cls"}, objects=_CELLS),),
+    "DecoupledSOLOHead": (
+        LossMethod(
+            feeds={**dict.fromkeys(("mlvl_mask_preds_x", "mlvl_mask_preds_y"), "loss_mask"), "mlvl_cls_preds": "loss_cls"},
+            objects=_CELLS,
+        ),
+    ),
+    "SOLOV2Head": (
+        LossMethod(
+            feeds={**dict.fromkeys(("mlvl_kernel_preds", "mask_feats"), "loss_mask"), "mlvl_cls_preds": "loss_cls"},
+            objects=_CELLS,
+        ),
+    ),
+    # Queries: decoder layers come before images, and loss_bbox and loss_iou share the boxes.
+    "DETRHead": (_DETR,),
+    "DDQDETRHead": (
+        replace(_DETR, objects=_DENSE),
+        LossMethod(name="loss", predictions=("aux_enc_outputs_class", "aux_enc_outputs_coord"), objects=_DENSE),
+    ),
+    "MaskFormerHead": (
+        LossMethod(
+            layout=by_layer,
+            feeds={"all_cls_scores": "loss_cls"},
+            objects=ByLayer({"_loss_by_feat_single": {"cls_scores": "all_cls_scores", "mask_preds": "all_mask_preds"}}),
+        ),
+    ),
+    # Semantic maps.
+    "BaseSemanticHead": (LossMethod(name="loss", predictions=(), predicts_inside=True, objects=NO_OBJECTS),),
+    "FusedSemanticHead": (LossMethod(name="loss", predictions=("mask_preds",), objects=NO_OBJECTS),),
+    "GlobalContextHead": (LossMethod(name="loss", predictions=("pred",), objects="it classifies the whole image"),),
+    # Heads of RoIs.
+    "BBoxHead": (
+        LossMethod(
+            name="loss", layout=by_roi, feeds={"cls_score": "loss_cls", "bbox_pred": "loss_bbox"}, objects=BySampler(sampled_rows)
+        ),
+    ),
+    "SABLHead": (LossMethod(name="loss", layout=by_roi, feeds={"cls_score": "loss_cls"}, objects=BySampler(sampled_rows)),),
+    "MultiInstanceBBoxHead": (LossMethod(name="loss", layout=by_roi, objects="a RoI is matched to several objects at once"),),
+    "DIIHead": (
+        LossMethod(
+            name="loss_and_target", layout=by_sample("priors"), feeds={"cls_score": "loss_cls"}, objects=BySampler(query_rows)
+        ),
+    ),
+    "FCNMaskHead": (
+        LossMethod(
+            name="loss_and_target",
+            layout=by_sample("pos_priors"),
+            feeds={"mask_preds": "loss_mask"},
+            objects=BySampler(positive_rows),
+        ),
+    ),
+    "MaskPointHead": (
+        LossMethod(
+            name="loss_and_target",
+            layout=by_sample("pos_priors"),
+            predictions=("point_pred",),
+            feeds={"point_pred": "loss_point"},
+            objects=BySampler(positive_rows),
+        ),
+    ),
+    "MaskIoUHead": (
+        LossMethod(
+            name="loss_and_target",
+            layout=by_sample("pos_priors"),
+            predictions=("mask_iou_pred",),
+            feeds={"mask_iou_pred": "loss_mask_iou"},
+            objects=BySampler(positive_rows),
+        ),
+    ),
+    "GridHead": (
+        LossMethod(
+            name="loss",
+            layout=by_sample("pos_priors", chosen="sample_idx"),
+            predictions=("grid_pred",),
+            feeds={"grid_pred": "loss_grid"},
+            objects=BySampler(positive_rows, chosen="sample_idx"),
+        ),
+    ),
+}
+
+
+def loss_methods_of(head_class: type) -> tuple[LossMethod, ...]:
+    """Returns the methods through which a head's predictions enter its loss, from the row of its nearest ancestor in the table.
+
+    There is none where the head has no such method. A subclass with a loss method of its own keeps the row but not the
+    addressable losses, since it is unknown what its predictions feed. Where that method is not one of mmdetection's, it is also
+    unknown how it matches objects.
+    """
+    for ancestor in head_class.__mro__:
+        if ancestor.__name__ in LOSS_METHODS and ancestor.__module__.startswith("mmdet."):
+            return tuple(_of_subclass(head_class, ancestor, method) for method in LOSS_METHODS[ancestor.__name__])
+    return (LossMethod(),) if callable(getattr(head_class, "loss_by_feat", None)) else ()
+
+
+def _of_subclass(head_class: type, ancestor: type, method: LossMethod) -> LossMethod:
+    own = getattr(head_class, method.name)
+    if own is getattr(ancestor, method.name):
+        return method
+    of_mmdet = own.__module__.startswith("mmdet.")
+    return replace(method, feeds={}, objects=method.objects if of_mmdet else "it has a loss method of its own")

@@ -1,0 +1,147 @@
+"""The gradient gate on a head's predictions, on their way into its loss."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any
+
+from torch import nn
+
+from headweights.gating.gate import as_tensor
+from headweights.gating.layouts import Layout, by_block, by_dimension, by_entry, first_trained
+from headweights.gating.matching import WHOLE, Matching
+from headweights.mmdet.heads.publishing import DetectorBatch, current_batch
+from headweights.mmdet.heads.weighted_head import NOT_KNOWN, WeightedHead
+from headweights.mmdet.matching.samples import BySampler, sampled
+from headweights.mmdet.weighting.entry_points import LossMethod, loss_methods_of
+from headweights.patching import replaced
+
+# The attributes with which heads switch losses off (the first stage of Cascade RPN does not classify).
+_SWITCHES = {"loss_cls": "with_cls", "loss_bbox": "with_reg", "loss_segm": "with_seg_branch", "loss_embedding": "with_corner_emb"}
+_SAMPLING_RESULTS = "sampling_results"
+
+
+class GatedPredictions(WeightedHead):
+    """Gates the gradient that comes back through the head's predictions, image by image.
+
+    It is exact for every head whose loss is a sum over images, whatever the loss is. Decisions that the head takes from the
+    loss's value stay the same. The values of the losses, and so the log, are those of the stock head.
+    """
+
+    loss_methods: tuple[LossMethod, ...] = ()
+
+    @staticmethod
+    def fits(head_class: Any) -> bool:
+        """Whether it is known where the head's predictions enter its loss."""
+        return bool(loss_methods_of(head_class))
+
+    @classmethod
+    def namespace(cls, head_class: Any) -> dict[str, Any]:
+        """Returns the head's loss methods, behind the gate."""
+        entries = loss_methods_of(head_class)
+        methods = {entry.name: _gating(getattr(head_class, entry.name), entry) for entry in entries}
+        if any(_needs_samples(head_class, entry) for entry in entries):
+            methods["loss_and_target"] = _with_samples(head_class.loss_and_target)
+        return {"loss_methods": entries, **methods}
+
+    @property
+    def addressable_losses(self) -> tuple[str, ...]:
+        fed = dict.fromkeys(loss for method in self.loss_methods for loss in method.feeds.values())
+        return tuple(loss for loss in fed if getattr(self, _SWITCHES.get(loss, ""), True))
+
+    @property
+    def logs_weighted(self) -> bool:
+        return False
+
+    @property
+    def reason_no_objects(self) -> str | None:
+        for method in self.loss_methods:
+            reason = method.objects.reason_against(self) if isinstance(method.objects, Matching) else method.objects
+            if reason is not None:
+                return reason
+        return None if self.loss_methods else NOT_KNOWN
+
+
+def _gating(method: Callable[..., Any], entry: LossMethod) -> Callable[..., Any]:
+    """A head's own loss method, called with gated predictions."""
+    signature = inspect.signature(method)
+    me = next(iter(signature.parameters))
+
+    @functools.wraps(method)
+    def gating(self: GatedPredictions, *args: Any, **kwargs: Any) -> Any:
+        given = signature.bind(self, *args, **kwargs)
+        arguments = given.arguments
+        batch = current_batch(self)
+        # A sampler that chooses RoIs by their losses asks for the loss of each RoI, one image at a time. Nothing trains on it.
+        if arguments.get("reduction_override") == "none":
+            return method(*given.args, **given.kwargs)
+        del arguments[me]
+        context = entry.gated_by_object(self, arguments, partial(batch.tables, self))
+        if context is None:
+            entry.gate_by_image(arguments, partial(batch.weights, self), f"{type(self).__name__}.{entry.name}")
+            context = _gated_inside(self, entry, batch)
+        with context:
+            arguments[me] = self
+            return method(*given.args, **given.kwargs)
+
+    return gating
+
+
+def _needs_samples(head_class: Any, entry: LossMethod) -> bool:
+    """Whether a loss method needs the sampling results and does not receive them."""
+    return isinstance(entry.objects, BySampler) and (
+        _SAMPLING_RESULTS not in inspect.signature(getattr(head_class, entry.name)).parameters
+    )
+
+
+def _with_samples(method: Callable[..., Any]) -> Callable[..., Any]:
+    """``loss_and_target``, which makes its sampling results available to the loss method that it calls."""
+    signature = inspect.signature(method)
+
+    @functools.wraps(method)
+    def with_samples(self: Any, *args: Any, **kwargs: Any) -> Any:
+        with sampled(self, signature.bind(self, *args, **kwargs).arguments[_SAMPLING_RESULTS]):
+            return method(self, *args, **kwargs)
+
+    return with_samples
+
+
+@contextmanager
+def _gated_inside(head: GatedPredictions, entry: LossMethod, batch: DetectorBatch) -> Iterator[None]:
+    """Gates what is predicted inside the loss: by the head itself, and by modules and methods that only the loss calls."""
+    weights = batch.weights(head, WHOLE)
+    if weights is None:
+        yield
+        return
+    with ExitStack() as stack:
+        if entry.predicts_inside:
+            stack.callback(_gate_output(head, by_dimension(0), iter([weights])))
+        for name in entry.modules:
+            stack.callback(_gate_output(getattr(head, name), _one_entry, ([weight] for weight in weights)))
+        for name in entry.methods:
+            stack.enter_context(replaced(head, name, partial(_gate_method, weights)))
+        yield
+
+
+def _one_entry(prediction: Any, weights: Any, arguments: Any) -> Any:
+    return by_entry([prediction], weights, arguments)[0]
+
+
+def _gate_output(module: nn.Module, layout: Layout, weights_of_calls: Iterator[Sequence[float]]) -> Callable[[], None]:
+    """Gates the output of a module, call by call; returns a function that removes the gate."""
+
+    def gate(_: nn.Module, args: Any, output: Any) -> Any:
+        weights, like = next(weights_of_calls), first_trained(output)
+        return output if like is None else layout(output, as_tensor(weights, like), {})
+
+    return module.register_forward_hook(gate).remove
+
+
+def _gate_method(weights: Sequence[float], method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    output = method(*args, **kwargs)
+    like = first_trained(output)
+    return output if like is None else by_block(output, as_tensor(weights, like), {})

@@ -1,0 +1,78 @@
+"""Reads a run's record. Unknown keys are ignored; every invalid part is left out and named in a note."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from headweights.run_record.schema import (
+    RECORD,
+    VERSION,
+    DataSetRecord,
+    HeadRecord,
+    RecordPart,
+    RunRecord,
+    Sample,
+    WeightRecord,
+)
+
+_P = TypeVar("_P", bound=RecordPart)
+
+
+def read_record(path: Path) -> tuple[RunRecord | None, list[str]]:
+    """Reads a record.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The record, or None if there is nothing to read, and a note on everything that could not be read.
+    """
+    try:
+        content = json.loads(path.read_bytes().decode("utf-8", errors="replace"))
+    except FileNotFoundError:
+        return None, []
+    except OSError as error:
+        return None, [f"{path.name} could not be read ({error.strerror})."]
+    except (ValueError, RecursionError):
+        return None, [f"{path.name} is not JSON (cut off?): its data sets, weights and images are unknown."]
+    if not isinstance(content, dict):
+        return None, [f"{path.name} is not a JSON object: its data sets, weights and images are unknown."]
+    notes: list[str] = []
+    if content.get("version") != VERSION:
+        notes.append(
+            f"{path.name} has version {content.get('version')!r:.40}, but this report knows version {VERSION}; "
+            "it shows what it understands."
+        )
+    target, weights = content.get("target"), content.get("weights")
+    record = RunRecord(
+        target=target if isinstance(target, str) else None,
+        datasets=_parts(DataSetRecord, content, "datasets", notes),
+        heads=_parts(HeadRecord, content, "heads", notes),
+        table=_parts(WeightRecord, content, "table", notes),
+        weights=weights if isinstance(weights, dict) else {},
+    )
+    return record, notes
+
+
+def _parts(kind: type[_P], content: dict[str, Any], key: str, notes: list[str]) -> list[_P]:
+    """Reads the valid parts of a list. A data set with an invalid sample keeps its other samples."""
+    found: list[_P] = []
+    given = content.get(key)
+    if not isinstance(given, list):
+        notes.append(f"{RECORD} has no list {key!r}.")
+        return found
+    for number, raw in enumerate(given):
+        item = raw
+        if isinstance(item, dict) and isinstance(item.get("samples"), list):
+            item = {**item, "samples": _parts(Sample, item, "samples", notes)}
+        try:
+            found.append(kind.model_validate(item))
+        except (ValidationError, RecursionError) as error:
+            wrong = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": "nested too deep"}
+            place = ".".join(map(str, (key, number, *wrong["loc"])))
+            notes.append(f"{RECORD}: {place:.80} is left out: {wrong['msg']}.")
+    return found

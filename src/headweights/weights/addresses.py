@@ -1,0 +1,193 @@
+"""Addresses of weights: ``<head path>[.<loss>].loss_weight``.
+
+A head path is the path of a module in the detector (``rpn_head``, ``roi_head.bbox_head``, ``roi_head.bbox_head.0``). It covers
+every head at or below it. A loss is named as the head names it (``loss_cls``, ``loss_bbox``). Where several addresses cover a
+loss, the most specific one wins: the longest head path, and on the same path the one that names the loss. They do not multiply.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from headweights.errors import WeightError
+
+LOSS_WEIGHT = "loss_weight"
+
+_T = TypeVar("_T")
+
+# How alike two fields must be (difflib's ratio) for one to count as a misspelling of the other.
+_NEAR_MISS = 0.8
+_SUGGESTION = 0.6
+
+
+def field_of(target: str) -> str:
+    """Returns the metainfo field of a target: ``'rpn_head'`` -> ``'rpn_head.loss_weight'``."""
+    return f"{target}.{LOSS_WEIGHT}"
+
+
+def target_of(field: str) -> str:
+    """Returns the target of a metainfo field, or a target unchanged: ``'rpn_head.loss_weight'`` -> ``'rpn_head'``."""
+    return "" if field == LOSS_WEIGHT else field.removesuffix("." + LOSS_WEIGHT)
+
+
+def is_weight_field(name: str) -> bool:
+    """Whether the last part of a metainfo field is ``loss_weight``."""
+    return name == LOSS_WEIGHT or name.endswith("." + LOSS_WEIGHT)
+
+
+def _at_or_below(path: str, prefix: str) -> bool:
+    return not prefix or path == prefix or path.startswith(prefix + ".")
+
+
+@dataclass(frozen=True)
+class Address:
+    """One address: the head path that it covers ('' for every head) and, if it names one, the loss."""
+
+    path: str
+    loss: str | None = None
+
+    @property
+    def field(self) -> str:
+        """The metainfo field, ``<head path>[.<loss>].loss_weight``."""
+        return field_of(self.path if self.loss is None else f"{self.path}.{self.loss}")
+
+    @property
+    def specificity(self) -> tuple[int, bool]:
+        """A sort key for addresses that cover the same loss of the same head: larger is more specific. There are no ties."""
+        return len(self.path), self.loss is not None
+
+    def covers(self, head: str, loss: str) -> bool:
+        """Whether the address covers this loss of the head at this path."""
+        return _at_or_below(head, self.path) and self.loss in (None, loss)
+
+
+EVERY_HEAD = Address("")
+
+
+@dataclass(frozen=True)
+class AddressBook:
+    """The addresses that one model reads.
+
+    Args:
+        weighted: For each weighted head, by its path, the losses that can be addressed. A head without any can only be addressed
+            as a whole.
+        stock: The class name of each head that computes a loss and reads no weights, by its path.
+    """
+
+    weighted: Mapping[str, Sequence[str]]
+    stock: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        addresses: dict[str, Address] = {}
+        for head, losses in self.weighted.items():
+            parts = head.split(".")
+            for end in range(1, len(parts) + 1):
+                path = ".".join(parts[:end])
+                for address in (Address(path), *(Address(path, loss) for loss in losses)):
+                    addresses.setdefault(address.field, address)
+        object.__setattr__(self, "_addresses", addresses)
+
+    @property
+    def fields(self) -> list[str]:
+        """Every field that this model reads."""
+        return list(self._addresses)  # type: ignore[attr-defined]
+
+    def find(self, name: str) -> Address | None:
+        """Returns the address that a metainfo field spells, or None for a field that is no weight.
+
+        Raises:
+            WeightError: The field looks like a weight, but no head of this model reads it. A field looks like a weight if its
+                last part is ``loss_weight``, if it begins with the path of a head, or if it nearly spells an address.
+        """
+        address: Address | None = self._addresses.get(name)  # type: ignore[attr-defined]
+        if address is None and self._is_meant_as_weight(name):
+            raise WeightError(self._no_such_address(name, f"field {name!r}"))
+        return address
+
+    def at(self, target: str) -> Address:
+        """Returns the address of a target (a field without its last part): ``'rpn_head'``, or ``''`` for every head.
+
+        Raises:
+            WeightError: No head of this model is there.
+        """
+        if not target:
+            return EVERY_HEAD
+        address: Address | None = self._addresses.get(field_of(target))  # type: ignore[attr-defined]
+        if address is None:
+            raise WeightError(self._no_such_address(target, f"target {target!r}", target_of))
+        return address
+
+    @property
+    def terms(self) -> list[tuple[str, str]]:
+        """Every (head path, loss) that has a weight of its own. The loss is '' for a head that can only be weighed as a whole."""
+        return [(head, loss) for head, losses in self.weighted.items() for loss in (losses or ("",))]
+
+    def left_alone(self, address: Address) -> dict[str, str]:
+        """The stock heads (class name by path) that lie under an address and ignore it."""
+        return {path: name for path, name in self.stock.items() if _at_or_below(path, address.path)}
+
+    def acts_on(self, address: Address) -> list[str]:
+        """The paths of the weighted heads that an address changes."""
+        return [
+            head
+            for head, losses in self.weighted.items()
+            if _at_or_below(head, address.path) and (address.loss is None or address.loss in losses)
+        ]
+
+    def nearest(self, name: str) -> list[str]:
+        """Returns up to three fields of this model that resemble a name, the closest first."""
+        return difflib.get_close_matches(name, self.fields, n=3, cutoff=_SUGGESTION)
+
+    def _is_meant_as_weight(self, name: str) -> bool:
+        if is_weight_field(name):
+            return True
+        if any(name.startswith(head + ".") for head in self._paths()):
+            return True
+        lowered = name.lower()
+        candidates = [*self.fields, *(field_of(path) for path in self._paths())]
+        return bool(difflib.get_close_matches(lowered, candidates, n=1, cutoff=_NEAR_MISS))
+
+    def _paths(self) -> set[str]:
+        """The path of every head, weighted or stock, and all paths above it."""
+        paths: set[str] = set()
+        for head in (*self.weighted, *self.stock):
+            parts = head.split(".")
+            paths.update(".".join(parts[:end]) for end in range(1, len(parts) + 1))
+        return paths
+
+    def _no_such_address(self, name: str, subject: str, shown: Callable[[str], str] = str) -> str:
+        message = f"{subject}: no head of this model reads it."
+        path = name.removesuffix("." + LOSS_WEIGHT) if is_weight_field(name) else name
+        stock = {head: cls for head, cls in self.stock.items() if _at_or_below(head, path) or _at_or_below(path, head)}
+        if stock:
+            heads = ", ".join(f"{head} ({cls})" for head, cls in stock.items())
+            one = next(iter(stock.values()))
+            message += f" It covers only stock heads: {heads}; make them weighted, e.g. type='{one}WithWeightPerImage'."
+        near = self.nearest(name if is_weight_field(name) else field_of(name)) or self.nearest(name)
+        if near:
+            message += f" Nearest valid: {shown(near[0])!r}."
+        if self.fields:
+            message += f" Valid here: {_listed(map(shown, self.fields))}."
+        else:
+            message += " No head of this model is weighted; a weighted head's type ends in WithWeightPerImage."
+        return message
+
+
+def covering(given: Iterable[Address], head: str, loss: str) -> list[Address]:
+    """Returns the addresses that cover a loss of the head at a path, the most specific first."""
+    found = [address for address in given if address.covers(head, loss)]
+    return sorted(found, key=lambda address: address.specificity, reverse=True)
+
+
+def most_specific(given: Mapping[Address, _T], head: str, loss: str, default: _T) -> _T:
+    """Returns what the most specific address gives to a loss of the head at a path, or `default` where none covers it."""
+    found = covering(given, head, loss)
+    return given[found[0]] if found else default
+
+
+def _listed(names: Iterable[str], limit: int = 12) -> str:
+    names = [repr(name) for name in names]
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
