@@ -93,6 +93,7 @@ STEPS: dict[str, Any] = {
 }
 ELSEWHERE = {
     "Albu": "test_albu",
+    "Corrupt": "test_corrupt",
     "InstaBoost": "test_load: it stands before LoadAnnotations",
     "MultiBranch": "test_branches",
     "TransformBroadcaster": "test_frames",
@@ -259,6 +260,14 @@ def test_albu() -> None:
             found = objects_of(TRANSFORMS.build(PACK)(results)["data_samples"])
             assert 0 < len(found) < 8
             assert found == {label: weight_of(label) for label in found}
+
+
+@pytest.mark.skipif("Corrupt" not in TRANSFORMS.module_dict, reason="only upstream's mmdetection has Corrupt")
+def test_corrupt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It changes pixels only, with a package (imagecorruptions) that is not installed: another change stands in for it."""
+    monkeypatch.setattr("mmdet.datasets.transforms.transforms.corrupt", lambda image, **kwargs: 255 - image)
+    sample = run(TRANSFORMS.build(dict(type="Corrupt", corruption="fog")), 0, weighted=True)["data_samples"]
+    assert objects_of(sample) == {label: weight_of(label) for label in range(8)}
 
 
 def test_branches() -> None:
