@@ -43,7 +43,7 @@ from mmengine.config import Config
 from support.logs import write_pictures, write_run
 from support.tuning import tuned_config
 folder = Path(sys.argv[1])
-path = tuned_config(folder / "data", dict(weights=dict(rendered=dict(roi_head=0.2))))
+path = tuned_config(folder / "data", dict(weights=dict(rendered=dict(roi_head=0.2)), normalize=True))
 config = Config.fromfile(path, import_custom_modules=False)
 config.custom_imports = dict(imports=["headweights.mmdet"], allow_failed_imports=False)
 config.dump(folder / "config.py")
@@ -87,8 +87,9 @@ class Fresh:
 
     def install(self, *what):
         shown = " ".join(os.path.basename(item) for item in what)
+        # Most of what is installed is never imported: its bytecode can wait.
         with compiler_environment() as env:
-            run(f"{self.name}: pip install {shown}", self._pip(*what), env)
+            run(f"{self.name}: pip install {shown}", self._pip("--no-compile", *what), env)
         if self.headless:
             run(f"{self.name}: {HEADLESS}, as there is no OpenGL", self._pip("--force-reinstall", "--no-deps", HEADLESS))
 
