@@ -139,12 +139,15 @@ def base(make, wheel, data):
 
 
 def beside(make, wheel, data):
-    """headweights alone, added to an environment that has mmdetection."""
+    """headweights alone, added to an environment that has mmdetection; then the report and the search."""
     env = make("beside")
     env.install(*FORKS)
     env.install(wheel)
     env("python", "-c", HOOK)
     env("headweights", "check", data("config.py"), said=["rendered", "roi_head", "No problem found."])
+    env.install(wheel + "[report]", "optuna")
+    env("headweights", "report", data("run"), "--out", data("page.html"), said=["page.html"])
+    env("python", "-c", "import headweights.tune.run, optuna.visualization; assert optuna.visualization.is_available()")
 
 
 def report(make, wheel, data):
