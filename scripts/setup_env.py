@@ -29,6 +29,7 @@ VENV_PYTHON = os.path.join(VENV, "bin", "python")
 STAMP = os.path.join(VENV, "setup-complete")
 LOG = VENV + ".log"
 LOCK = VENV + ".lock"
+SPEAKER = "[set-up] "
 
 PYTHONS = ((3, 10), (3, 11), (3, 12))
 HEARTBEAT_SECONDS = 15
@@ -60,7 +61,7 @@ class SetupError(Exception):
 
 
 def say(text):
-    print("[set-up] " + text, flush=True)
+    print(SPEAKER + text, flush=True)
 
 
 def duration(seconds):

@@ -8,7 +8,8 @@ try:
     from headweights.report.command import report
     from headweights.tune.command import tune
 except ModuleNotFoundError as error:
-    raise SystemExit(f'headweights: the command line needs {error.name}: pip install "headweights[mmdet]"') from None
+    package = str(error.name).split(".")[0]
+    raise SystemExit(f"headweights: the command line needs {package}: pip install {package}") from None
 
 app = typer.Typer(
     help="Loss weights for every image, data set and object, in every head of an object detector.", no_args_is_help=True

@@ -424,7 +424,7 @@ def _detr(model: ConfigDict) -> None:
 
 
 def _wide_transformer(model: Any) -> None:
-    """The position encoding of these has a fixed width of 256."""
+    """The position encoding of these has a fixed width of 256; that of DINO in upstream's mmdetection only."""
     if isinstance(model, (list, tuple)):
         for value in model:
             _wide_transformer(value)
@@ -645,7 +645,7 @@ ZOO = [
         ONE_STAGE,
         narrow=_wide_detr,
     ),
-    Architecture("dino", "dino/dino-4scale_r50_8xb2-12e_coco.py", ONE_STAGE, narrow=_detr),
+    Architecture("dino", "dino/dino-4scale_r50_8xb2-12e_coco.py", ONE_STAGE, narrow=_wide_detr),
     Architecture("ddq-detr", "ddq/ddq-detr-4scale_r50_8xb2-12e_coco.py", ONE_STAGE, narrow=_detr),
     Architecture(
         "grounding-dino",

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from headweights.check import command as check_command
 from headweights.cli import app
 from headweights.demo import command
 
@@ -51,7 +52,7 @@ def test_a_wrong_option_is_named(arguments: list[str], told: str) -> None:
 
 @pytest.mark.parametrize(
     ("module", "cure"),
-    [("mmdet", 'pip install "headweights[mmdet]"'), ("deepforest", "pip install deepforest --no-deps")],
+    [("mmdet", 'pip install --no-build-isolation "headweights[mmdet]"'), ("deepforest", "pip install deepforest --no-deps")],
 )
 def test_a_missing_package_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch, module: str, cure: str) -> None:
     monkeypatch.setattr(command, "find_spec", lambda name: None if name == module else object())
@@ -82,10 +83,17 @@ def test_the_command_line_starts_without_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 
+def test_without_mmdetection_the_check_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check_command, "find_spec", lambda name: None if name == "mmcv" else object())
+    code, text = shown("check", "config.py")
+    assert code == 1
+    assert text == 'headweights check: the check needs mmcv: pip install --no-build-isolation "headweights[mmdet]"'
+
+
 @pytest.mark.parametrize("module", ["typer", "rich"])
 def test_without_its_packages_the_command_line_says_what_to_install(module: str) -> None:
     code = f"import sys; sys.modules[{module!r}] = None; import headweights.cli"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 1
-    assert result.stderr.strip().endswith('pip install "headweights[mmdet]"')
+    assert result.stderr.strip() == f"headweights: the command line needs {module}: pip install {module}"
     assert "Traceback" not in result.stderr

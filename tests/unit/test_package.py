@@ -33,6 +33,14 @@ def test_checking_weights_needs_not_even_torch() -> None:
     assert result.stdout.strip() == "2.0", result.stderr
 
 
+def test_the_base_dependencies_are_enough_for_the_command_line() -> None:
+    """And what comes only with an extra is not: an import of it stands where it is used."""
+    extras = ("jinja2", "PIL", "plotly", "mmengine", "mmcv", "mmdet", "cv2", "deepforest", "optuna", "grpc", "google")
+    result = run("from headweights.cli import app; app(['--help'])", *extras)
+    assert result.returncode == 0, result.stderr
+    assert all(command in result.stdout for command in ("demo", "report", "check", "tune"))
+
+
 @pytest.mark.parametrize("missing", ["mmdet", "mmcv", "mmengine"])
 def test_the_wing_says_what_to_install(missing: str) -> None:
     result = run("import headweights.mmdet", missing)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +11,9 @@ import typer
 from rich.console import Console
 
 from headweights.check.quiet import quiet
+
+# What the check imports, besides what comes with headweights.
+NEEDED = ("mmengine", "mmcv", "mmdet")
 
 
 def check(
@@ -22,6 +26,12 @@ def check(
     Builds the model and opens the annotations; trains nothing, needs no GPU, starts no worker. Exits with 0 where all is well and
     with 2 where there is a problem.
     """
+    for module in NEEDED:
+        if find_spec(module) is None:
+            typer.echo(
+                f'headweights check: the check needs {module}: pip install --no-build-isolation "headweights[mmdet]"', err=True
+            )
+            raise typer.Exit(1)
     with quiet():
         from headweights.check.run import checked, fixed
         from headweights.mixture.table import records, table_of

@@ -10,9 +10,9 @@ from rich.console import Console
 
 # What the demo imports or reads, and what a user types to get it.
 NEEDED = {
-    "mmengine": 'pip install "headweights[mmdet]"',
-    "mmcv": 'pip install "headweights[mmdet]"',
-    "mmdet": 'pip install "headweights[mmdet]"',
+    "mmengine": 'pip install --no-build-isolation "headweights[mmdet]"',
+    "mmcv": 'pip install --no-build-isolation "headweights[mmdet]"',
+    "mmdet": 'pip install --no-build-isolation "headweights[mmdet]"',
     "deepforest": "pip install deepforest --no-deps",
 }
 

@@ -8,8 +8,8 @@ import typer
 
 from headweights.errors import WeightError
 
-# What the report imports, besides what the command line itself needs.
-NEEDED = {"jinja2": "jinja2", "PIL": "pillow", "plotly": "plotly", "pydantic": "pydantic"}
+# What the report imports, besides what comes with headweights.
+NEEDED = {"jinja2": "jinja2", "PIL": "pillow", "plotly": "plotly"}
 
 
 def report(

@@ -13,12 +13,13 @@ from rich.console import Console
 
 from headweights.errors import WeightError
 
-# What the search imports, and what a user types to get it.
+# What the search imports, and what a user types to get it. The extra would put the forks over another mmdetection.
 NEEDED = {
-    "mmengine": 'pip install "headweights[tune]"',
-    "mmcv": 'pip install "headweights[tune]"',
-    "mmdet": 'pip install "headweights[tune]"',
-    "optuna": 'pip install "headweights[tune]"',
+    "mmengine": 'pip install --no-build-isolation "headweights[tune]"',
+    "mmcv": 'pip install --no-build-isolation "headweights[tune]"',
+    "mmdet": 'pip install --no-build-isolation "headweights[tune]"',
+    "optuna": "pip install optuna plotly",
+    "plotly": "pip install optuna plotly",
 }
 
 

@@ -353,11 +353,12 @@ def test_a_study_of_another_program_is_left_alone(two_stage: Tuned, tmp_path: Pa
     assert len(theirs.trials) == 1
 
 
-def test_without_optuna_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "find_spec", lambda name: None if name == "optuna" else object())
+@pytest.mark.parametrize("missing", ["optuna", "plotly"])
+def test_without_optuna_or_its_charts_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    monkeypatch.setattr(command, "find_spec", lambda name: None if name == missing else object())
     result = CliRunner().invoke(app, ["tune", "config.py"])
     assert result.exit_code == 1
-    assert result.output.strip() == 'headweights tune: the search needs optuna: pip install "headweights[tune]"'
+    assert result.output.strip() == f"headweights tune: the search needs {missing}: pip install optuna plotly"
 
 
 def test_the_other_commands_work_without_optuna() -> None:

@@ -92,6 +92,7 @@ STEPS: dict[str, Any] = {
 }
 ELSEWHERE = {
     "Albu": "test_albu",
+    "Corrupt": "test_corrupt",
     "InstaBoost": "test_load: it stands before LoadAnnotations",
     "MultiBranch": "test_branches",
     "TransformBroadcaster": "test_frames",
@@ -291,6 +292,14 @@ def test_a_step_like_albu_keeps_weights_without_albumentations() -> None:
     keep_origins(pipeline)
     found = objects_of(TRANSFORMS.build(PACK)(pipeline(scene()))["data_samples"])
     assert found == {label: weight_of(label) for label in range(0, 8, 2)}
+
+
+@pytest.mark.skipif("Corrupt" not in TRANSFORMS.module_dict, reason="only upstream's mmdetection has Corrupt")
+def test_corrupt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It changes pixels only, with a package (imagecorruptions) that is not installed: another change stands in for it."""
+    monkeypatch.setattr("mmdet.datasets.transforms.transforms.corrupt", lambda image, **kwargs: 255 - image)
+    sample = run(TRANSFORMS.build(dict(type="Corrupt", corruption="fog")), 0, weighted=True)["data_samples"]
+    assert objects_of(sample) == {label: weight_of(label) for label in range(8)}
 
 
 def test_branches() -> None:
