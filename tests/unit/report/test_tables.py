@@ -1,4 +1,4 @@
-"""What came out: last and best, and how far from the first run."""
+"""The results of runs: last and best values, and their differences from the first run."""
 
 from __future__ import annotations
 
