@@ -22,19 +22,15 @@ def config_path(name: str) -> Path:
     Raises:
         FileNotFoundError: Neither the installed package nor the checkout has it.
     """
-    for path in _candidates(name):
+    # An editable installation may cover src/ only; then the folder is in the checkout around it.
+    folders = [Path(__file__).resolve().parents[3] / "examples"]
+    with contextlib.suppress(ModuleNotFoundError):
+        folders.insert(0, Path(str(files("headweights.examples"))))
+    for folder in folders:
+        path = folder / "tree_crowns" / name
         if path.is_file():
             return path
     raise FileNotFoundError(f"this installation of headweights has no example config tree_crowns/{name}")
-
-
-def _candidates(name: str) -> list[Path]:
-    candidates = []
-    # An editable installation may cover src/ only; then the folder is in the checkout around it.
-    with contextlib.suppress(ModuleNotFoundError):
-        candidates.append(Path(str(files("headweights.examples") / "tree_crowns" / name)))
-    candidates.append(Path(__file__).resolve().parents[3] / "examples" / "tree_crowns" / name)
-    return candidates
 
 
 def load_config(name: str, *, data: Path, work_dir: Path, iters: int, seed: int) -> Config:
