@@ -126,7 +126,7 @@ def _arms(name: str, detector: str, seeds: int) -> list[Plan]:
         swept("sampling_swept", "sampling ratio, swept", lambda t: _sampling(t, sets), []),
         swept(
             "sampling_and_weights",
-            "that sampling ratio, and the reasoned weights",
+            "best sampling ratio and reasoned weights",
             lambda t: _sampling(t, sets),
             [],
             beside="sampling_swept",
@@ -137,7 +137,7 @@ def _arms(name: str, detector: str, seeds: int) -> list[Plan]:
         fixed("weights_by_head", "weights by data set and head, reasoned", weights=reasoned),
     ]
     if setting.by_object:
-        found.append(fixed("weights_by_object", "weights by object, the noise known", by_object=True))
+        found.append(fixed("weights_by_object", "weights by object, noise known", by_object=True))
     return found
 
 
