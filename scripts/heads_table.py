@@ -1,9 +1,9 @@
-"""Writes docs/heads.md: every weighted head, how it is weighted, and the configuration that verified it.
+"""Writes docs/heads.md: every weighted head, its mechanism, and the config that verifies it.
 
     .venv/bin/python scripts/heads_table.py [--check]
 
-Read off the code and the models of tests/support/zoo.py, which the tests hold against the pixel-gradient oracle. With --check
-nothing is written; the exit code is 1 where the file is not current.
+It is generated from the code and the models of tests/support/zoo.py, which are tested against the pixel-gradient oracle. With
+--check nothing is written, and the exit code is 1 if the file is out of date.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ Every head below is registered as `<Head>{SUFFIX}`.
 - *gradient gate*: the weight multiplies the gradient with respect to the head's predictions. The log shows the loss of the stock
   head, but training is weighted in the same way.
 - *objects*: whether each object can have its own weight, `gt_instances.loss_weights`; see [below](#objects).
-- *addressable losses*: losses that can have their own weight, `<head path>.<loss>.loss_weight`. A loss that shares its predictions
-  with another one cannot; a weight for it is an error.
+- *addressable losses*: losses that can have their own weight, `<head path>.<loss>.loss_weight`. A loss that shares its
+  predictions with another one cannot; a weight for it is an error.
 - *verified with*: the config of mmdetection whose model, with fewer channels, is tested against the pixel-gradient oracle in
   `tests/exactness/test_zoo.py`: bit for bit stock with weights of 1, exact for every image, head, loss and parameter otherwise.
 
@@ -78,7 +78,7 @@ by area. Semantic heads are the exception: they have no objects and use the weig
 
 @dataclass
 class Row:
-    """What is known of one head."""
+    """The row of one head."""
 
     mechanism: str
     logged: str
@@ -88,7 +88,7 @@ class Row:
 
 
 def rows() -> dict[str, Row]:
-    """A row a head class, by its name, from the models of the zoo."""
+    """A row per head class, by its name, from the models of the zoo."""
     found: dict[str, Row] = {}
     for arch in ZOO:
         model = build_zoo(arch)
@@ -112,7 +112,7 @@ def rows() -> dict[str, Row]:
 
 
 def without_objects(found: dict[str, Row]) -> dict[str, list[str]]:
-    """The heads that cannot tell objects apart, by the reason."""
+    """The heads without weights by object, by the reason."""
     reasons: dict[str, list[str]] = {}
     for name in sorted(found):
         reason = found[name].reason_no_objects
@@ -140,7 +140,7 @@ def page() -> str:
     bases = [name for name in registered if name not in found]
     lines += [
         "",
-        f"{len(ZOO)} configs were run. These heads are also weighted, but no model of the zoo uses them (most are base classes): ",
+        f"{len(ZOO)} configs were run. These heads are also weighted, but not used in the zoo (most are base classes): ",
     ]
     lines[-1] += ", ".join(f"`{name}`" for name in bases) + "."
     lines += ["", OBJECTS, *(f"- {why}: {', '.join(names)}" for why, names in sorted(without_objects(found).items()))]
@@ -153,6 +153,6 @@ if __name__ == "__main__":
     text = page()
     if "--check" in sys.argv[1:]:
         sys.exit(
-            0 if TARGET.exists() and TARGET.read_text() == text else f"{TARGET.name} is not current: run {Path(__file__).name}"
+            0 if TARGET.exists() and TARGET.read_text() == text else f"{TARGET.name} is out of date: run {Path(__file__).name}"
         )
     TARGET.write_text(text)
