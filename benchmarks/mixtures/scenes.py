@@ -1,4 +1,4 @@
-"""Scenes with objects in them, and how they become a data set on disk."""
+"""Scenes with objects, and how they are written to disk as a data set."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture with annotated objects.
+    """An image with annotated objects.
 
     Args:
         picture: Shape (height, width, 3), uint8.
         boxes: Shape (n, 4): left, top, right, bottom in pixels.
         labels: Shape (n,): the classes, from 0.
-        trust: Shape (n,): how much of each annotation is known to be right, in [0, 1]; the annotators of most data sets do
-            not tell, here it is known because the noise was made. None: all of it.
-        ignored: Shape (m, 4): regions where a detection is neither right nor wrong.
+        trust: Shape (n,): the quality of each annotation, in [0, 1]. Known here because the noise is synthetic. None: 1.
+        ignored: Shape (m, 4): regions where a detection counts neither as right nor as wrong.
     """
 
     picture: NDArray[np.uint8]
