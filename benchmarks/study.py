@@ -25,8 +25,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import typer
 from mixtures.arms import TRIAL_SEED, Plan, plans, pretrainings
+from mixtures.figures import draw
 from mixtures.page import figures, parts, put
-from mixtures.pictures import draw
 from mixtures.schedule import RunError, run_all
 from mixtures.settings import PRETRAININGS, SETTINGS
 from mixtures.statistics import outcomes

@@ -16,7 +16,7 @@ import numpy as np
 
 from headweights.demo.annotated import AnnotatedImage
 from headweights.demo.data import HELD_OUT_PLACES, HELD_OUT_TILE, LEAST_CROWNS, REAL_PLACE
-from headweights.demo.pictures import read_picture
+from headweights.demo.photographs import read_photograph
 from headweights.demo.render import render_crowns
 from headweights.demo.tiles import cut_tiles
 from mixtures.scenes import Scene, write
@@ -40,12 +40,12 @@ def make(folder: Path, seed: int) -> None:
 def make_held_out(folder: Path) -> None:
     """Writes the held-out tiles to `folder`: `validation` and `test`."""
     _write((tile for number, tile in enumerate(_stands()) if not number % VALIDATION), folder / "validation")
-    places = (read_picture(place) for place in HELD_OUT_PLACES)
+    places = (read_photograph(place) for place in HELD_OUT_PLACES)
     _write((tile for place in places for tile in cut_tiles(place, HELD_OUT_TILE)), folder / "test")
 
 
 def _stands() -> list[AnnotatedImage]:
-    return [tile for tile in cut_tiles(read_picture(REAL_PLACE), TILE) if len(tile.boxes) >= LEAST_CROWNS]
+    return [tile for tile in cut_tiles(read_photograph(REAL_PLACE), TILE) if len(tile.boxes) >= LEAST_CROWNS]
 
 
 def _write(tiles: Iterable[AnnotatedImage], folder: Path) -> None:

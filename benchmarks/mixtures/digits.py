@@ -52,7 +52,7 @@ def make_held_out(folder: Path) -> None:
 def wrong_labels(scene: Scene, rng: np.random.Generator) -> Scene:
     """The scene with random labels. The trust of a label is 1 if it happens to be correct, else 0."""
     labels = rng.integers(0, len(CLASSES), len(scene.labels))
-    return Scene(scene.picture, scene.boxes, labels, trust=(labels == scene.labels).astype(np.float32))
+    return Scene(scene.image, scene.boxes, labels, trust=(labels == scene.labels).astype(np.float32))
 
 
 def wrong_boxes(scene: Scene, rng: np.random.Generator) -> Scene:
@@ -61,7 +61,7 @@ def wrong_boxes(scene: Scene, rng: np.random.Generator) -> Scene:
     moved = scene.boxes + rng.uniform(-JITTER, JITTER, scene.boxes.shape).astype(np.float32) * np.tile(size, 2)
     moved = np.clip(moved, 0, SIDE)
     moved[:, 2:] = np.maximum(moved[:, 2:], moved[:, :2] + 2)
-    return Scene(scene.picture, moved, scene.labels, trust=_overlap(scene.boxes, moved))
+    return Scene(scene.image, moved, scene.labels, trust=_overlap(scene.boxes, moved))
 
 
 def _overlap(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -108,8 +108,8 @@ def scene_of(shapes: NDArray[np.float32], labels: NDArray[np.int64], rng: np.ran
         boxes.append(box)
         written.append(int(labels[chosen]))
     noisy = canvas + rng.normal(0, 0.02, canvas.shape)
-    picture = (np.clip(noisy, 0, 1) * 255).astype(np.uint8)
-    return Scene(picture, np.array(boxes, dtype=np.float32).reshape(-1, 4), np.array(written, dtype=np.int64))
+    image = (np.clip(noisy, 0, 1) * 255).astype(np.uint8)
+    return Scene(image, np.array(boxes, dtype=np.float32).reshape(-1, 4), np.array(written, dtype=np.int64))
 
 
 def _texture(rng: np.random.Generator) -> NDArray[np.float64]:

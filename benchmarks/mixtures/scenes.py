@@ -17,14 +17,14 @@ class Scene:
     """An image with annotated objects.
 
     Args:
-        picture: Shape (height, width, 3), uint8.
+        image: Shape (height, width, 3), uint8.
         boxes: Shape (n, 4): left, top, right, bottom in pixels.
         labels: Shape (n,): the classes, from 0.
         trust: Shape (n,): the quality of each annotation, in [0, 1]. Known here because the noise is synthetic. None: 1.
         ignored: Shape (m, 4): regions where a detection counts neither as right nor as wrong.
     """
 
-    picture: NDArray[np.uint8]
+    image: NDArray[np.uint8]
     boxes: NDArray[np.float32]
     labels: NDArray[np.int64]
     trust: NDArray[np.float32] | None = None
@@ -39,9 +39,9 @@ def write(scenes: Iterable[Scene], folder: Path, classes: Sequence[str]) -> None
     trusted: list[dict[str, object]] = []
     for number, scene in enumerate(scenes):
         name = f"{number:04}.png"
-        if not cv2.imwrite(str(folder / "images" / name), scene.picture):
+        if not cv2.imwrite(str(folder / "images" / name), scene.image):
             raise OSError(f"could not write {folder / 'images' / name}")
-        height, width = scene.picture.shape[:2]
+        height, width = scene.image.shape[:2]
         images.append({"id": number, "file_name": name, "width": width, "height": height})
         trust = scene.trust if scene.trust is not None else np.ones(len(scene.boxes))
         ignored = scene.ignored if scene.ignored is not None else np.zeros((0, 4))

@@ -9,7 +9,7 @@ import numpy as np
 
 from headweights.demo.annotated import AnnotatedImage
 from headweights.demo.coco import write_coco
-from headweights.demo.pictures import read_picture
+from headweights.demo.photographs import read_photograph
 from headweights.demo.render import render_crowns
 from headweights.demo.tiles import cut_tiles
 
@@ -45,7 +45,7 @@ def make_data(folder: Path, seed: int) -> list[DemoDataSet]:
     Raises:
         FileNotFoundError: The package `deepforest`, which contains the photographs, is not installed.
     """
-    held_out = (tile for place in HELD_OUT_PLACES for tile in cut_tiles(read_picture(place), HELD_OUT_TILE))
+    held_out = (tile for place in HELD_OUT_PLACES for tile in cut_tiles(read_photograph(place), HELD_OUT_TILE))
     sources = (
         ("real", "training", f"photographs, {REAL_PLACE}", _real(seed)),
         ("rendered", "training", "made by this demo", _rendered(seed)),
@@ -59,7 +59,7 @@ def make_data(folder: Path, seed: int) -> list[DemoDataSet]:
 
 
 def _real(seed: int) -> Iterator[AnnotatedImage]:
-    stands = [tile for tile in cut_tiles(read_picture(REAL_PLACE), TRAINING_TILE) if len(tile.boxes) >= LEAST_CROWNS]
+    stands = [tile for tile in cut_tiles(read_photograph(REAL_PLACE), TRAINING_TILE) if len(tile.boxes) >= LEAST_CROWNS]
     chosen = np.random.default_rng(seed).choice(len(stands), REAL_TILES, replace=False)
     return (stands[index] for index in sorted(chosen))
 

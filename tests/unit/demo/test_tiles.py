@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headweights.demo.annotated import AnnotatedImage, as_boxes
-from headweights.demo.pictures import read_picture
+from headweights.demo.photographs import read_photograph
 from headweights.demo.tiles import cut_tile, cut_tiles
 
 
@@ -47,7 +47,7 @@ def test_a_crown_cut_in_half_keeps_a_box_and_a_sliver_is_ignored() -> None:
 
 
 def test_real_tiles_are_pieces_of_their_picture() -> None:
-    whole = read_picture("OSBS")
+    whole = read_photograph("OSBS")
     for tile in cut_tiles(whole, 128):
         left, top = (int(number) for number in tile.name.split("_")[-2:])
         assert np.array_equal(tile.image, whole.image[top : top + 128, left : left + 128])

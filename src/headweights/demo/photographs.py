@@ -26,7 +26,7 @@ PLACES = {
 }
 
 
-def picture_folder() -> Path:
+def photograph_folder() -> Path:
     """Finds the folder with the images in the installed package `deepforest`.
 
     Raises:
@@ -61,13 +61,13 @@ def read_voc(path: Path) -> Boxes:
     return as_boxes(boxes)
 
 
-def read_picture(place: str) -> AnnotatedImage:
+def read_photograph(place: str) -> AnnotatedImage:
     """Reads the image of a place, a key of `PLACES`, and its boxes, at half the resolution. The place is its name.
 
     Raises:
         FileNotFoundError: The image or its annotation file does not exist, or OpenCV cannot read the image.
     """
-    folder, file_name = picture_folder(), PLACES[place]
+    folder, file_name = photograph_folder(), PLACES[place]
     image_path, voc_path = folder / f"{file_name}.png", folder / f"{file_name}.xml"
     image = cv2.imread(str(image_path), cv2.IMREAD_COLOR) if image_path.is_file() else None
     if image is None or not voc_path.is_file():
@@ -76,10 +76,10 @@ def read_picture(place: str) -> AnnotatedImage:
     return _halved(whole)
 
 
-def _halved(picture: AnnotatedImage) -> AnnotatedImage:
+def _halved(whole: AnnotatedImage) -> AnnotatedImage:
     """Halves width and height; an odd last column or row is cut off."""
-    width, height = (length // 2 for length in picture.size)
-    even = picture.image[: 2 * height, : 2 * width]
+    width, height = (length // 2 for length in whole.size)
+    even = whole.image[: 2 * height, : 2 * width]
     image = cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA)
-    boxes = np.minimum(picture.boxes / 2, np.array([width, height, width, height], dtype=np.float32))
-    return AnnotatedImage(picture.name, np.asarray(image, dtype=np.uint8), boxes, picture.ignored)
+    boxes = np.minimum(whole.boxes / 2, np.array([width, height, width, height], dtype=np.float32))
+    return AnnotatedImage(whole.name, np.asarray(image, dtype=np.uint8), boxes, whole.ignored)
