@@ -1,4 +1,4 @@
-"""The whole report: what stands on the page, what a bad work directory is told, what is written where."""
+"""The whole report: its content, the errors for bad work directories, and its files."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ def test_a_run_is_on_the_page(work_dir: Path, tmp_path: Path) -> None:
     # Every curve by data set and head.
     charts = {chart["title"]: chart for chart in data_of(page)["charts"]}
     for term in ("rpn_head.loss_rpn_cls", "rpn_head.loss_rpn_bbox", "roi_head.loss_cls", "roi_head.loss_bbox"):
-        for said in ("raw", "weighted"):
-            assert [trace["datasets"] for trace in charts[f"{term}, {said}"]["traces"]] == [[0], [1], [2]]
+        for kind in ("raw", "weighted"):
+            assert [trace["datasets"] for trace in charts[f"{term}, {kind}"]["traces"]] == [[0], [1], [2]]
     # Only weights that change are shown over time, and COCO's -1 is not a precision.
     assert [chart["traces"][0]["name"] for title, chart in charts.items() if chart["y"] == "weight"] == [VENDOR, VENDOR]
     assert charts["coco/bbox_mAP"]["traces"][0]["x"] == [100, 200, 300]
@@ -99,7 +99,7 @@ def test_runs_are_compared(work_dir: Path, tmp_path: Path) -> None:
     assert runs == {0, 1}
 
 
-def test_runs_of_one_name_are_told_apart(work_dir: Path, tmp_path: Path) -> None:
+def test_runs_with_the_same_name_are_distinguished(work_dir: Path, tmp_path: Path) -> None:
     for parent in ("a", "b"):
         shutil.copytree(work_dir, tmp_path / parent / "weighted")
     page = write_report([tmp_path / "a" / "weighted", tmp_path / "b" / "weighted"], tmp_path / "page.html").read_text(
@@ -139,7 +139,7 @@ def test_a_plain_run_of_mmengine_shows_what_it_has(tmp_path: Path) -> None:
     assert charts["coco/bbox_mAP"]["traces"][0]["x"] == [3, 6]
 
 
-def test_a_lost_picture_is_said(work_dir: Path, tmp_path: Path) -> None:
+def test_a_missing_image_is_reported(work_dir: Path, tmp_path: Path) -> None:
     samples = write_pictures(tmp_path / "pictures")
     Path(samples[RENDERED][0]["image"]).unlink()
     Path(samples[RENDERED][1]["image"]).write_bytes(b"no picture")
@@ -177,11 +177,11 @@ def test_the_command_writes_into_the_work_dir_and_prints_where(work_dir: Path) -
 def test_a_bad_work_dir_is_named_and_nothing_is_written(work_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").touch()
-    for bad, told in (("nowhere", "no such folder"), ("empty", "contains no training log"), ("file", "is a file")):
+    for bad, message in (("nowhere", "no such folder"), ("empty", "contains no training log"), ("file", "is a file")):
         code, text = run_report(work_dir, tmp_path / bad, "--out", tmp_path / "page.html")
         assert code == 2
         assert text.startswith(f"headweights report: {tmp_path / bad}")
-        assert told in text
+        assert message in text
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "file"]
 
 
@@ -244,7 +244,7 @@ def test_what_is_not_known_is_not_called_the_same(work_dir: Path, tmp_path: Path
     assert "The same in all" not in words
 
 
-def test_a_missing_record_is_said_once(tmp_path: Path) -> None:
+def test_a_missing_record_is_reported_once(tmp_path: Path) -> None:
     vis_data = write_run(tmp_path / "run", {})
     (vis_data / "headweights.json").write_text("{")
     words = words_of(write_report([tmp_path / "run"], tmp_path / "page.html").read_text(encoding="utf-8"))

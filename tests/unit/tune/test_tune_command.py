@@ -143,7 +143,7 @@ def test_the_block_is_printed_and_is_that_of_a_config_that_checks_clean(two_stag
     assert config.model == Config.fromfile(two_stage.config).model
 
 
-def test_what_the_best_is_worth_is_said(two_stage: Tuned) -> None:
+def test_the_best_trial_is_compared_with_the_baselines(two_stage: Tuned) -> None:
     text = " ".join(two_stage.text.split())
     assert "No trial beat the unweighted detector, accuracy 1." in text
     assert "The best accuracy, 1, is +0.5 from the config's own weights, 0.5." in text
@@ -326,7 +326,7 @@ def test_a_journal_is_a_storage(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "said"),
+    ("address", "message"),
     [
         ("tune.db", "not a storage address"),
         ("sqlite:////no/such/folder/tune.db", "cannot be opened"),
@@ -338,11 +338,11 @@ def test_a_journal_is_a_storage(tmp_path: Path) -> None:
         ("nonsense://me:secret@host/name", "nonsense://me@host/name"),
     ],
 )
-def test_a_storage_that_cannot_be_opened_is_named(monkeypatch: pytest.MonkeyPatch, address: str, said: str) -> None:
+def test_a_storage_that_cannot_be_opened_is_named(monkeypatch: pytest.MonkeyPatch, address: str, message: str) -> None:
     monkeypatch.setattr(storage, "_PROXY_TIMEOUT", 0.5)
     with pytest.raises(WeightError) as error:
         open_storage(address)
-    assert said in str(error.value) and "secret" not in str(error.value)
+    assert message in str(error.value) and "secret" not in str(error.value)
 
 
 def test_a_study_of_another_program_is_left_alone(two_stage: Tuned, tmp_path: Path) -> None:
