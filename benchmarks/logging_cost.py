@@ -1,12 +1,12 @@
-"""What it costs to log what each data set contributes: the time of the measurements over the time of a training step.
+"""Measures the cost of logging contributions: the time of the measurements, divided by the time of a training step.
 
-    .venv/bin/python benchmarks/logging_cost.py [--steps N] [--data-sets N]
+    .venv/bin/python benchmarks/logging_cost.py [--steps N] [--size N]
 
-Detectors of mmdetection's own at their full width (ResNet-18 as backbone, so that a CPU can do it: a larger one makes the step
-longer and the measurement not), on random pictures of two data sets and of four. A training step (forward, backward, SGD),
-a measurement of the losses and one of the gradients too take turns in one process. By default every 50th step is measured, and
-every tenth measurement is of the gradients too: the last column is what that adds to the training, in per cent, with a 95 %
-bootstrap interval.
+The detectors are mmdetection's own at full width, with a ResNet-18 backbone for the CPU (a larger one makes the step slower
+but not the measurement), on random images of two or four data sets. A training step (forward, backward, SGD), a measurement
+of losses, and one that includes gradients alternate in one process. By default every 50th step is measured, and every tenth
+measurement includes gradients. The last column is the time that this adds to the training in per cent, with a 95 % bootstrap
+interval.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def detector(path: str) -> Any:
     if "caffe" in path:
         config.backbone.style = "pytorch"
     config.neck.in_channels = [64, 128, 256, 512]
-    if "roi_head" in config:  # fewer RoIs, as the pictures are smaller; for their size still more than on COCO's
+    if "roi_head" in config:  # fewer RoIs since the images are smaller, but relative to their size still more than for COCO
         config.train_cfg.rcnn.sampler.num = 64
         config.train_cfg.rpn_proposal.update(nms_pre=200, max_per_img=200)
     model = build(config)
@@ -55,7 +55,7 @@ def detector(path: str) -> Any:
 
 
 class Turns:
-    """A training step and its two kinds of measurement, timed."""
+    """Times training steps and the two kinds of measurement."""
 
     def __init__(self, model: Any, data: Any, data_sets: list[str]) -> None:
         self.model, self.data, self.data_sets = model, data, data_sets
@@ -84,7 +84,7 @@ class Turns:
                 self.seconds[kind].append(taken)
 
     def cost(self, turns: list[int]) -> float:
-        """Per cent of the training time at the default interval, from some of the turns."""
+        """The cost at the default interval in per cent of the training time, from some of the turns."""
         step, losses, gradients = (statistics.median(self.seconds[kind][turn] for turn in turns) for kind in self.seconds)
         return 100 * ((TO_GRADIENTS - 1) * losses + gradients) / TO_GRADIENTS / INTERVAL / step
 
@@ -92,11 +92,11 @@ class Turns:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=7, help="turns of each detector (default: 7)")
-    parser.add_argument("--size", type=int, default=192, help="side of the pictures in pixels (default: 192)")
+    parser.add_argument("--size", type=int, default=192, help="side of the images in pixels (default: 192)")
     options = parser.parse_args()
     torch.set_num_threads(1)
     random.seed(0)
-    print(f"{options.steps} turns, pictures of {options.size} px, one thread\n")
+    print(f"{options.steps} turns, images of {options.size} px, one thread\n")
     print("| detector | images | data sets | step | losses / step | with gradients / step | added at the default interval |")
     print("|---|---|---|---|---|---|---|")
     for name, path in MODELS.items():

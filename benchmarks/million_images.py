@@ -1,12 +1,13 @@
-"""What the weights of a million images cost: to read, in memory, and in the processes of a data loader.
+"""Measures the cost of weights for a million images: reading time, memory, and memory of data loader workers.
 
     .venv/bin/python benchmarks/million_images.py [--images 1000000]
 
-The data set is mmengine's `BaseDataset` with generated annotations, two objects an image. Each row is a process of its own: it
-reads a source and looks up every image once, as the hook does before training, and then lets a real `DataLoader` with two forked
-workers load a fifth of the images in random order. At its end a worker reads its own memory from /proc/self/smaps_rollup: private
-is what it alone holds, PSS counts a page that is shared by n processes as one n-th. The last row is what the library does not do:
-the same weights in a Python dict, whose pages a worker copies by counting references.
+The data set is mmengine's `BaseDataset` with generated annotations, two objects per image. Each row is measured in its own
+process. It reads a source and looks up every image once, as the hook does before training. Then a real `DataLoader` with two
+forked workers loads a fifth of the images in random order. At the end, a worker reads its own memory from
+/proc/self/smaps_rollup: private memory is its own, and PSS counts a page shared by n processes as one n-th. The last row is
+an alternative that the library does not use, the same weights in a Python dict, whose pages a worker copies because of
+reference counting.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def name_of(number: int) -> str:
 
 
 class Generated(BaseDataset):  # type: ignore[misc]
-    """Images that are nowhere, with two objects each."""
+    """A data set of images that do not exist, with two objects each."""
 
     def __init__(self, images: int, **more: Any) -> None:
         self._images = images
@@ -60,7 +61,7 @@ class Generated(BaseDataset):  # type: ignore[misc]
 
 
 class FromDict:
-    """What the library does not do: a Python dict of Python objects."""
+    """The alternative that the library does not use: a Python dict of Python objects."""
 
     def __init__(self, images: int, weights: list[float]) -> None:
         self.weights = {"data/images/" + name_of(number): {"": weights[number]} for number in range(images)}
@@ -71,7 +72,7 @@ class FromDict:
 
 
 def read_memory(results: dict[str, Any]) -> dict[str, int]:
-    """The last step of the pipeline: this process's memory in bytes, read now and then, for reading takes time."""
+    """The last step of the pipeline: sometimes reads the memory of this process in bytes (always would be slow)."""
     memory = {}
     if random.random() < 0.002:
         for line in Path("/proc/self/smaps_rollup").read_text().splitlines()[1:]:
@@ -120,7 +121,7 @@ def measure(kind: str, images: int, by_name: bool) -> dict[str, float]:
         if isinstance(source, FromDict):
             steps = [source]
         elif kind != "no weights":
-            # In a pipeline without the hook the source is looked up by name; with it, by number in the resolved table.
+            # Without the hook, the pipeline looks up names in the source; with it, numbers in the resolved table.
             given = source if by_name else image_table(dataset, source)
             steps = [LoadLossWeights("generated", given)]
             found["seconds"] = time.perf_counter() - start
@@ -144,7 +145,7 @@ def measure(kind: str, images: int, by_name: bool) -> dict[str, float]:
 
 
 def row(kind: str, images: int, by_name: bool = False) -> dict[str, float]:
-    # An executor's process may have children of its own, a pool's may not.
+    # The process of an executor may have child processes, that of a pool may not.
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as executor:
         return executor.submit(measure, kind, images, by_name).result()
 
@@ -153,7 +154,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=1_000_000)
     images = parser.parse_args().images
-    header = ["weights", "looked up by", "to read, once", "bytes an image", "a look-up", "private, a worker", "PSS, a worker"]
+    header = ["weights", "looked up by", "read once", "bytes per image", "per look-up", "private, per worker", "PSS, per worker"]
     print("| " + " | ".join(header) + " |", "|---" * len(header) + "|", sep="\n")
     rows = [("no weights", False), ("csv, ten levels", False), ("csv, all different", False), ("json, ten levels", False)]
     rows += [("dict, ten levels", False), ("five globs", False), ("csv, ten levels", True), ("a Python dict", True)]

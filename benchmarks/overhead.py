@@ -1,14 +1,14 @@
-"""What weighting costs: the time and the peak memory of a training step, weighted over stock.
+"""Measures the cost of weighting: time and peak memory of a training step, weighted divided by stock.
 
     .venv/bin/python benchmarks/overhead.py [--quick]
 
-Detectors are those of tests/support/zoo.py: mmdetection's own, made narrow. A step is a forward and a backward pass on random
-pictures. The variants of a row take turns in one process, step by step, in an order that changes; a ratio is that of the medians,
-with a 95 % bootstrap interval. Narrow detectors make it a hard test: the work of weighting is the same for a wide one, a step is
-much longer. Peak memory is that of a process of its own for each variant.
+The detectors are those of tests/support/zoo.py: mmdetection's own, with few channels. A step is a forward and a backward pass
+on random images. The variants of a row run in one process, step by step in random order. A ratio is that of the medians, with
+a 95 % bootstrap interval. Small detectors make the test hard, since weighting takes the same time in a full-width detector,
+but a step takes much longer. Peak memory is measured in a separate process for each variant.
 
-Beside it, for 8 images, what a user would do without the library: a forward and a backward pass for each data set in the batch,
-or a loss for each image.
+For comparison, it also measures two alternatives without the library, for 8 images: a forward and a backward pass for each
+data set in the batch, or a loss for each image.
 """
 
 from __future__ import annotations
@@ -57,12 +57,12 @@ def total(losses: dict[str, Any]) -> torch.Tensor:
 
 
 def weights_of(arch: Architecture, data_set: int) -> dict[str, float]:
-    """The fields of the images of one data set: another weight for each head."""
+    """The fields of the images of one data set: a different weight for each head."""
     return {f"{path}.loss_weight": 0.1 + (data_set * 7 + index) % 50 / 10 for index, path in enumerate(arch.parts)}
 
 
 def step_of(arch: Architecture, images: int, data_sets: int) -> Step:
-    """A training step; of a stock detector where there are no data sets to weigh."""
+    """A training step. Without data sets, the detector is the stock one."""
     model = detector(arch, weighted=data_sets > 0)
     data = make_batch(model, images=images, size=SIZE)
 
@@ -76,7 +76,7 @@ def step_of(arch: Architecture, images: int, data_sets: int) -> Step:
 
 
 def step_by_data_set(arch: Architecture, images: int, data_sets: int) -> Step:
-    """What a user does without the library: the batch split by data set, a pass and a weighted backward for each."""
+    """An alternative without the library: the batch is split by data set, with a weighted pass for each part."""
     model = detector(arch, weighted=False)
     data = make_batch(model, images=images, size=SIZE)
     groups = [list(range(images))[start::data_sets] for start in range(data_sets)]
@@ -91,7 +91,7 @@ def step_by_data_set(arch: Architecture, images: int, data_sets: int) -> Step:
 
 
 def step_by_image(arch: Architecture, images: int) -> Step:
-    """The other way: features once, the heads' losses image by image."""
+    """Another alternative: the features are computed once, the heads' losses image by image."""
     model = detector(arch, weighted=False)
     data = make_batch(model, images=images, size=SIZE)
     extract = model.extract_feat
@@ -109,7 +109,7 @@ def step_by_image(arch: Architecture, images: int) -> Step:
 
 
 def interleaved(variants: dict[str, Step], steps: int) -> dict[str, list[float]]:
-    """The seconds of each step of each variant, taking turns."""
+    """The seconds of each step of each variant, in random order."""
     seconds: dict[str, list[float]] = {name: [] for name in variants}
     for number in range(-2, steps):
         for name in random.sample(list(variants), len(variants)):
@@ -122,7 +122,7 @@ def interleaved(variants: dict[str, Step], steps: int) -> dict[str, list[float]]
 
 
 def ratio(of: list[float], over: list[float]) -> str:
-    """The ratio of medians and its 95 % bootstrap interval; steps of one turn stay together."""
+    """The ratio of medians and its 95 % bootstrap interval, with steps resampled in pairs."""
     turns = list(zip(of, over))
     drawn = sorted(
         statistics.median(a for a, _ in sample) / statistics.median(b for _, b in sample)
@@ -132,7 +132,7 @@ def ratio(of: list[float], over: list[float]) -> str:
 
 
 def peak_memory(make_step: Callable[..., Step], *arguments: Any) -> float:
-    """The peak resident memory, in MiB, of a process that does three steps."""
+    """The peak resident memory, in MiB, of a process that runs three steps."""
     receiving, sending = multiprocessing.Pipe(duplex=False)
     process = multiprocessing.get_context("fork").Process(target=_measure, args=(sending, make_step, arguments))
     process.start()
@@ -158,7 +158,7 @@ def main() -> None:
     torch.set_num_threads(1)
     random.seed(0)
 
-    print(f"Weighted over stock: step time (95 % interval) by number of data sets; {steps} steps of {SIZE} px pictures each\n")
+    print(f"Step time, weighted divided by stock (95 % interval), by number of data sets; {steps} steps, images of {SIZE} px\n")
     print("| detector | images | stock step | " + " | ".join(f"{count} data sets" for count in DATA_SETS) + " | peak memory |")
     print("|---|---|---|" + "---|" * (len(DATA_SETS) + 1))
     for name in MODELS:
@@ -171,7 +171,7 @@ def main() -> None:
             stock = f"{1000 * statistics.median(seconds['0']):.0f} ms"
             print(f"| {name} | {images} | {stock} | " + " | ".join(cells) + f" | {memory:.3f} |", flush=True)
 
-    print("\nWithout the library, 8 images, over stock\n")
+    print("\nAlternatives without the library, 8 images, divided by stock\n")
     print("| detector | headweights | pass per data set, 2 | 4 | 8 data sets | loss per image |")
     print("|---|---|---|---|---|---|")
     for name in ("faster-rcnn", "retinanet", "mask-rcnn"):

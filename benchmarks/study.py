@@ -1,11 +1,10 @@
-"""What per-head weights buy over what one could do before, on mixed data: the study of docs/study.md.
+"""Measures the gain from weights by head on mixed data, compared with other methods: the study of docs/study.md.
 
     .venv/bin/python benchmarks/study.py [--out FOLDER] [--seeds N] [--workers N]
 
-Trains every arm of every setting with every seed, one run a core, and writes tables and pictures from the results to
-FOLDER/study.md. Started again it goes on where it was stopped: each run's configuration, log and result are kept in its folder.
-With --publish the tables and pictures also go to their places in docs/study.md and the README; --no-train makes them of what is
-there.
+Trains every arm of every setting with every seed, one run per core, and writes tables and figures of the results to
+FOLDER/study.md. The folder of each run has its config, log and result, so the same command resumes a stopped study. --publish
+also updates docs/study.md and the README; --no-train only uses existing results.
 """
 
 from __future__ import annotations
@@ -19,15 +18,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-# Before numpy and torch are loaded: one core a run.
+# Set before numpy and torch are loaded: one core per run.
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
 sys.path.insert(0, str(Path(__file__).parent))
 
 import typer
 from mixtures.arms import TRIAL_SEED, Plan, plans, pretrainings
+from mixtures.figures import draw
 from mixtures.page import figures, parts, put
-from mixtures.pictures import draw
 from mixtures.schedule import RunError, run_all
 from mixtures.settings import PRETRAININGS, SETTINGS
 from mixtures.statistics import outcomes
@@ -41,10 +40,10 @@ def study(
     out: Annotated[Path, typer.Option(help="Folder for data, runs and results.")] = Path("work_dirs/study"),
     seeds: Annotated[int, typer.Option(min=2, help="Seeds of every arm.")] = 5,
     workers: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = os.cpu_count() or 1,
-    training: Annotated[bool, typer.Option("--train/--no-train", help="Whether to run what has no result yet.")] = True,
-    publish: Annotated[bool, typer.Option("--publish", help="Put the results into docs/study.md and the README.")] = False,
+    training: Annotated[bool, typer.Option("--train/--no-train", help="Whether to start runs without a result.")] = True,
+    publish: Annotated[bool, typer.Option("--publish", help="Update docs/study.md and the README with the results.")] = False,
 ) -> None:
-    """Train all arms with all seeds, and write what came out."""
+    """Train all arms with all seeds, and write the results."""
     console = Console()
     out = out.absolute()
     arms = plans(seeds)
@@ -54,8 +53,8 @@ def study(
 
 
 def train_all(arms: list[Plan], out: Path, seeds: int, workers: int, console: Console) -> None:
-    """Runs what has no result yet, under a progress bar."""
-    # A stop from outside, too, stops the runs under way.
+    """Starts all runs without a result, with a progress bar."""
+    # SIGTERM stops the current runs like Ctrl-C.
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     signal.signal(signal.SIGINT, signal.default_int_handler)
     make_data(out / "data", [*range(seeds), TRIAL_SEED], console)
@@ -85,14 +84,14 @@ def train_all(arms: list[Plan], out: Path, seeds: int, workers: int, console: Co
 
 
 def show(arms: list[Plan], out: Path, seeds: int, publish: bool, console: Console) -> None:
-    """Writes the tables and pictures of the arms that are finished."""
+    """Writes the tables and figures of the finished arms."""
     found = outcomes(arms, out, seeds)
     if not found:
         console.print(f"{out} has no finished arm yet.", soft_wrap=True, highlight=False)
         raise typer.Exit(1)
     unfinished = [str(arm.folder) for arm in arms if arm not in [outcome.plan for outcome in found]]
     if unfinished:
-        console.print(f"Not finished, and left out: {', '.join(unfinished)}.", highlight=False)
+        console.print(f"Unfinished arms are left out: {', '.join(unfinished)}.", highlight=False)
     made = parts(found)
     text = "\n\n".join(f"## {name}\n\n{part}" for name, part in made.items())
     (out / "study.md").write_text(text + "\n", encoding="utf-8")
@@ -110,7 +109,7 @@ def show(arms: list[Plan], out: Path, seeds: int, publish: bool, console: Consol
 
 
 def make_data(folder: Path, seeds: list[int], console: Console) -> None:
-    """Writes the data that is not there yet."""
+    """Writes missing data."""
     for name, setting in {**SETTINGS, **PRETRAININGS}.items():
         made = folder / name
         own = seeds if name in SETTINGS else [0]

@@ -1,4 +1,4 @@
-"""Runs the demo and makes the README's pictures of it: docs/demo.svg, what it printed, and docs/demo.jpg, what it saw.
+"""Runs the demo and makes two images for the README: docs/demo.svg, its output, and docs/demo.jpg, tiles and detections.
 
 .venv/bin/python scripts/demo_picture.py
 """
@@ -23,7 +23,7 @@ HUMAN, FOUND = (80, 220, 255), (90, 255, 90)
 
 
 def annotated(data_set: str) -> tuple[dict[str, Any], list[list[float]]]:
-    """The image with most boxes in a data set, and its boxes (x, y, width, height)."""
+    """The image of a data set with the most boxes, and its boxes (x, y, width, height)."""
     content = json.loads((WORK_DIR / "data" / data_set / "annotations.json").read_text())
     boxes: dict[int, list[list[float]]] = {image["id"]: [] for image in content["images"]}
     for row in content["annotations"]:
@@ -34,14 +34,14 @@ def annotated(data_set: str) -> tuple[dict[str, Any], list[list[float]]]:
 
 
 def found(run: str, image: dict[str, Any], number: int) -> list[list[float]]:
-    """What a run found in a held-out image: the most confident ones, as many as people drew."""
+    """The most confident detections of a run in a held-out image, as many as there are annotated boxes."""
     rows = json.loads((WORK_DIR / run / "held_out.bbox.json").read_text())
     rows = sorted((row for row in rows if row["image_id"] == image["id"]), key=lambda row: -row["score"])
     return [row["bbox"] for row in rows[:number]]
 
 
 def panel(data_set: str, image: dict[str, Any], boxes: list[list[float]], colour: tuple[int, int, int], title: str) -> np.ndarray:
-    """A picture with boxes and a title above it."""
+    """An image with boxes, and a title above it."""
     picture = cv2.imread(str(WORK_DIR / "data" / data_set / "images" / image["file_name"]))
     scale = PANEL / picture.shape[1]
     picture = cv2.resize(picture, (PANEL, PANEL), interpolation=cv2.INTER_CUBIC)
@@ -56,7 +56,7 @@ def panel(data_set: str, image: dict[str, Any], boxes: list[list[float]], colour
 def main() -> None:
     console = Console(record=True, width=92)
     run_demo(console, iters=450, seed=0, work_dir=WORK_DIR)
-    # The tables; not the progress above them, nor the paths of this machine below.
+    # Keep the tables, without the progress above and the paths below.
     lines = console.export_text(styles=True).splitlines()
     end = next(number for number, line in enumerate(lines) if "config " in line and str(WORK_DIR) in line) - 1
     skipped = (": iteration ", " left ", "Replacing ")
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def show_tiles() -> None:
-    """Writes docs/demo.jpg of the demo's last run."""
+    """Writes docs/demo.jpg from the last run of the demo."""
     held_out, truth = annotated("held_out")
     panels = [
         panel("real", *annotated("real"), HUMAN, "real, training"),

@@ -1,9 +1,9 @@
-"""Writes docs/heads.md: every weighted head, how it is weighted, and the configuration that verified it.
+"""Writes docs/heads.md: every weighted head, its mechanism, and the config that verifies it.
 
     .venv/bin/python scripts/heads_table.py [--check]
 
-Read off the code and the models of tests/support/zoo.py, which the tests hold against the pixel-gradient oracle. With --check
-nothing is written; the exit code is 1 where the file is not current.
+It is generated from the code and the models of tests/support/zoo.py, which are tested against the pixel-gradient oracle. With
+--check nothing is written, and the exit code is 1 if the file is out of date.
 """
 
 from __future__ import annotations
@@ -43,43 +43,43 @@ PREFACE = f"""\
 
 Every head below is registered as `<Head>{SUFFIX}`.
 
-- *weighted targets*: the weight multiplies the weights of the head's samples, at the door of the loss; the log shows the
-  weighted loss.
-- *gradient gate*: the weight multiplies the gradient that comes back through the head's predictions; the log shows the loss of
-  the stock head, and training is weighted all the same.
-- *objects*: whether each object can have a weight of its own, `gt_instances.loss_weights`; see [below](#objects).
-- *Addressable losses* can have a weight of their own, `<head path>.<loss>.loss_weight`. A loss that shares its predictions with
-  another cannot; asking for it is an error.
-- *Verified with*: the configuration of mmdetection whose model, narrowed, is held against the pixel-gradient oracle in
-  `tests/exactness/test_zoo.py`: weights of 1 bit for bit stock, other weights exact for every image, head, loss and parameter.
+- *weighted targets*: the weight multiplies the sample weights that the head passes to its losses. The log shows the weighted
+  loss.
+- *gradient gate*: the weight multiplies the gradient with respect to the head's predictions. The log shows the loss of the stock
+  head, but training is weighted in the same way.
+- *objects*: whether each object can have its own weight, `gt_instances.loss_weights`; see [below](#objects).
+- *addressable losses*: losses that can have their own weight, `<head path>.<loss>.loss_weight`. A loss that shares its
+  predictions with another one cannot; a weight for it is an error.
+- *verified with*: the config of mmdetection whose model, with fewer channels, is tested against the pixel-gradient oracle in
+  `tests/exactness/test_zoo.py`: bit for bit stock with weights of 1, exact for every image, head, loss and parameter otherwise.
 
-Mechanism, log and losses are those of the head in that configuration. A loss that does not carry weights per sample (GHM,
-EQL v2, or one of your own) makes a head of weighted targets use the gate for that loss.
+Mechanism, log and losses apply to the head in that config. If a loss does not accept a weight per sample (GHM, EQL v2, or one of
+your own), a head with weighted targets uses the gate for that loss.
 """
 
 OBJECTS = """\
 ## Objects
 
-A head that says *yes* multiplies the terms of each prior, RoI or query that it matches to an object by the object's weight,
-and all others by the weight of their image. It listens to its own assigner or sampler while it computes its loss, so what is
-matched, and the normaliser, stay as they are; what is ignored or never sampled has no term. In panoptic segmentation stuff is
-no object and weighs what the image weighs. Where several objects train one prediction (a box of YOLOF, the mask features of
-RTMDet-Ins) each of them weighs its own part. The log follows as for images: where weights ride on targets it includes them.
+A head with *yes* multiplies the loss terms of each prior, RoI or query that is matched to an object by the object's weight, and
+all other terms by the weight of their image. It observes its own assigner or sampler while it computes the loss, so the matching
+and the normaliser do not change, and ignored or unsampled predictions have no term. In panoptic segmentation, stuff is not an
+object and has the weight of the image. If several objects train one prediction (a box of YOLOF, the mask features of RTMDet-Ins),
+each object's weight multiplies its own part. As for images, the log includes the weights if they are part of the targets.
 
-`tests/exactness/test_objects.py` holds these heads against an oracle: with a different weight for each object every element
-of the head's predictions gets its stock gradient times the weight of one object or of none. Which object, is checked by
-changing one of weight 0: another class leaves no trace (not tried where the class has a say in the matching), and a box that
-moves a little, or another mask, shows at most half as much as with weight 1, because it may move a normaliser. Not checked
-so: the masks of BoxInst, the RPN of DetectoRS, Soft Teacher.
+`tests/exactness/test_objects.py` tests these heads against an oracle: with a different weight for each object, the gradient of
+every element of the head's predictions is its stock gradient times the weight of one object, or of none. To test which object it
+is, one object gets weight 0 and is changed. Another class must have no effect (not tested if the matching depends on the class).
+A slightly moved box, or another mask, must have at most half the effect that it has with weight 1, since it may change a
+normaliser. Not tested in this way: the masks of BoxInst, the RPN of DetectoRS, Soft Teacher.
 
-A head that says *no* is an error as soon as objects have weights of their own (`objects=False` leaves them out), and weighs a
-mixed picture as a whole, by area. Only semantic heads are none: they have no objects, and weigh the picture. Why:
+For a head with *no*, objects with their own weights are an error (`objects=False` ignores them), and a mixed image has one weight
+by area. Semantic heads are the exception: they have no objects and use the weight of the image. The reasons:
 """
 
 
 @dataclass
 class Row:
-    """What is known of one head."""
+    """The row of one head."""
 
     mechanism: str
     logged: str
@@ -89,7 +89,7 @@ class Row:
 
 
 def rows() -> dict[str, Row]:
-    """A row a head class, by its name, from the models of the zoo."""
+    """A row per head class, by its name, from the models of the zoo."""
     found: dict[str, Row] = {}
     for arch in ZOO:
         model = build_zoo(arch)
@@ -113,7 +113,7 @@ def rows() -> dict[str, Row]:
 
 
 def without_objects(found: dict[str, Row]) -> dict[str, list[str]]:
-    """The heads that cannot tell objects apart, by the reason."""
+    """The heads without weights by object, by the reason."""
     reasons: dict[str, list[str]] = {}
     for name in sorted(found):
         reason = found[name].reason_no_objects
@@ -141,12 +141,12 @@ def page() -> str:
     bases = [name for name in registered if name not in found]
     lines += [
         "",
-        f"{len(ZOO)} configurations were run. Weighted too, but of no model in the zoo (mostly base classes of the above): ",
+        f"{len(ZOO)} configs were run. These heads are also weighted, but not used in the zoo (most are base classes): ",
     ]
     lines[-1] += ", ".join(f"`{name}`" for name in bases) + "."
     lines += ["", OBJECTS, *(f"- {why}: {', '.join(names)}" for why, names in sorted(without_objects(found).items()))]
     if NOT_RUN:
-        lines += ["", "Not run here:", "", *(f"- {name}: {reason}" for name, reason in NOT_RUN.items())]
+        lines += ["", "Not run:", "", *(f"- {name}: {reason}" for name, reason in NOT_RUN.items())]
     return "\n".join(lines) + "\n"
 
 
@@ -154,6 +154,6 @@ if __name__ == "__main__":
     text = page()
     if "--check" in sys.argv[1:]:
         sys.exit(
-            0 if TARGET.exists() and TARGET.read_text() == text else f"{TARGET.name} is not current: run {Path(__file__).name}"
+            0 if TARGET.exists() and TARGET.read_text() == text else f"{TARGET.name} is out of date: run {Path(__file__).name}"
         )
     TARGET.write_text(text)

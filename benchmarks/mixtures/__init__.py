@@ -1,1 +1,1 @@
-"""The parts of `benchmarks/study.py`: data sets that are good at different things, detectors, arms, runs, statistics, page."""
+"""The modules of `benchmarks/study.py`: data sets with different kinds of errors, detectors, arms, runs, statistics, page."""

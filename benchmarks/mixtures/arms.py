@@ -1,8 +1,8 @@
-"""What is compared: for each setting and detector, ways to use the same mix.
+"""The arms of the study: for each setting and detector, different ways to use the same mix.
 
-An arm asks for runs, is given their results, and may ask for more: a sweep chooses its next trial by what came out of the last.
-Trials look at the validation split only, and with a seed of their own (other training data, other initial parameters); what they
-choose is then trained with the seeds of all arms and looked at on the test split.
+An arm requests runs, receives their results, and may request more, since a sweep chooses its next trial by earlier results.
+Trials have their own seed (other training data and initial parameters) and are evaluated only on the validation split. The
+best one is then trained with the seeds of all arms and evaluated on the test split.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import optuna
 from mixtures.run import Run
 from mixtures.settings import ADDRESSES, PRETRAININGS, SETTINGS, START, Setting, Weights
 
-# The pictures of a batch, of which a sampling ratio gives some to each data set.
+# The batch size, which a sampling ratio divides among the data sets.
 BATCH = 8
 TRIAL_SEED = 100
-# The arms that choose nothing.
+# The arms without a sweep.
 FIXED = ("target_only", "all", "weights_by_head")
 LOW, HIGH = 0.03, 3.0
 
@@ -36,11 +36,11 @@ class Plan:
 
     Args:
         name: Its folder, below setting and detector.
-        title: What tables call it.
-        setting, detector: What it is an arm of.
-        steps: Starts the arm: a generator of the runs it asks for, which is sent their results.
-        most: How many runs it asks for in all.
-        ablation: Whether it asks how wrong weights may be, instead of how good they are.
+        title: Its name in tables.
+        setting, detector: Its setting and detector.
+        steps: Starts the arm: a generator that yields the runs it requests and is sent their results.
+        most: The total number of runs that it requests.
+        ablation: Whether it tests wrong weights.
     """
 
     name: str
@@ -53,12 +53,12 @@ class Plan:
 
     @property
     def folder(self) -> PurePath:
-        """Where its runs are, below the folder of the study."""
+        """The folder of its runs, relative to that of the study."""
         return PurePath(self.setting) / self.detector / self.name
 
 
 def pretrainings() -> list[Plan]:
-    """What the arms start from."""
+    """The trainings that the arms start from."""
 
     def plan(name: str, setting: Setting, detector: str) -> Plan:
         place = PurePath(name) / detector
@@ -73,7 +73,7 @@ def pretrainings() -> list[Plan]:
 
 
 def plans(seeds: int) -> list[Plan]:
-    """All arms, in the order in which they are wanted."""
+    """All arms, in order of priority."""
     two_stage, one_stage = ADDRESSES
     return [
         *_arms("digits", two_stage, seeds),
@@ -106,7 +106,7 @@ def _arms(name: str, detector: str, seeds: int) -> list[Plan]:
         beside: str | None = None,
         **added: Any,
     ) -> Plan:
-        """A sweep; with `beside` the same trials as that one's, and `added` to what they choose."""
+        """A sweep. With `beside` it shares the trials of that sweep, and `added` is added to the best one."""
 
         def steps(place: PurePath) -> Arm:
             best = yield from _best(place.with_name(beside or folder) / "trials", run, space, first, setting.trials)
@@ -116,7 +116,7 @@ def _arms(name: str, detector: str, seeds: int) -> list[Plan]:
 
     sets, addresses = setting.others, ADDRESSES[detector]
     reasoned = setting.reasoned[detector]
-    # A sweep by head begins with what one would have tried without it.
+    # A sweep by head starts with the unweighted and the reasoned weights.
     by_head = [{f"{s} {a}": 1.0 for s in sets for a in addresses}, {f"{s} {a}": reasoned[s][a] for s in sets for a in addresses}]
     found = [
         swept("weights_by_head_swept", "weights by data set and head, swept", lambda t: _by_head(t, sets, addresses), by_head),
@@ -126,7 +126,7 @@ def _arms(name: str, detector: str, seeds: int) -> list[Plan]:
         swept("sampling_swept", "sampling ratio, swept", lambda t: _sampling(t, sets), []),
         swept(
             "sampling_and_weights",
-            "that sampling ratio, and the reasoned weights",
+            "best sampling ratio and reasoned weights",
             lambda t: _sampling(t, sets),
             [],
             beside="sampling_swept",
@@ -137,12 +137,12 @@ def _arms(name: str, detector: str, seeds: int) -> list[Plan]:
         fixed("weights_by_head", "weights by data set and head, reasoned", weights=reasoned),
     ]
     if setting.by_object:
-        found.append(fixed("weights_by_object", "weights by object, the noise known", by_object=True))
+        found.append(fixed("weights_by_object", "weights by object, noise known", by_object=True))
     return found
 
 
 def _ablations(name: str, detector: str, seeds: int) -> list[Plan]:
-    """The reasoned weights, wrong by a factor: all that hold something back too large or too small, or each weight either way."""
+    """The reasoned weights with errors: all weights below 1 too large or too small by a factor, or each weight at random."""
     setting = SETTINGS[name]
     reasoned, common = setting.reasoned[detector], _common(setting, name, detector)
 
@@ -157,7 +157,7 @@ def _ablations(name: str, detector: str, seeds: int) -> list[Plan]:
 
         return Plan(folder, title, name, detector, steps, seeds, ablation=True)
 
-    # Held back ten times too little, all weights would be 1: that is the unweighted arm.
+    # Times 10, all weights would be 1, as in the unweighted arm.
     return [
         plan("too_large_x3", "held back too little: times 3", _held_back(3)),
         plan("too_small_x3", "held back too much: divided by 3", _held_back(1 / 3)),
@@ -190,10 +190,10 @@ def _best(
     first: list[dict[str, Any]],
     trials: int,
 ) -> Generator[Asked, Answered, Run]:
-    """A sweep by Optuna, one trial after the other; returns the best.
+    """Runs a sweep by Optuna, one trial after the other, and returns the best run.
 
-    The study is kept nowhere: its sampler is seeded and the trials' results lie in their folders, so that a sweep that is started
-    again asks for the same trials, and is told at once what those that were finished came to.
+    The Optuna study is not stored. Its sampler is seeded and the results of trials are in their folders, so a restarted sweep
+    requests the same trials and receives the results of finished ones at once.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = optuna.samplers.TPESampler(seed=0, n_startup_trials=max(trials // 2, 2))
@@ -230,7 +230,7 @@ def _by_set_first(sets: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _sampling(trial: optuna.Trial, sets: Sequence[str]) -> dict[str, Any]:
-    """Pictures of each data set in a batch: one at least."""
+    """The number of images of each data set in a batch, at least one."""
     target = trial.suggest_int("target", 1, BATCH - len(sets))
     if len(sets) == 1:
         return {"ratio": (target, BATCH - target)}
@@ -241,7 +241,7 @@ def _sampling(trial: optuna.Trial, sets: Sequence[str]) -> dict[str, Any]:
 
 
 def _held_back(factor: float) -> Callable[[Weights, int], Weights]:
-    """Weights below 1 times a factor, and 1 at most."""
+    """Multiplies weights below 1 by a factor, up to 1."""
 
     def wrong(weights: Weights, seed: int) -> Weights:
         return {s: {a: min(w * factor, 1.0) if w < 1 else w for a, w in by.items()} for s, by in weights.items()}
@@ -250,7 +250,7 @@ def _held_back(factor: float) -> Callable[[Weights, int], Weights]:
 
 
 def _either_way(factor: float) -> Callable[[Weights, int], Weights]:
-    """Every weight times or divided by a factor; which of them is drawn by the seed."""
+    """Multiplies or divides each weight by a factor, at random by the seed."""
 
     def wrong(weights: Weights, seed: int) -> Weights:
         rng = np.random.default_rng(seed)

@@ -1,10 +1,10 @@
-"""Tree crowns: few real aerial tiles and many rendered ones, the pictures of `headweights demo`.
+"""Tree crowns: few real aerial tiles and many rendered ones, from the data of `headweights demo`.
 
-    real       few tiles, photographed at one place of Yellowstone; crowns that people drew
-    rendered   many tiles, drawn by a program, with boxes to the pixel and an appearance that is wrong
+    real       few tiles, photographed at one place in Yellowstone, with hand-drawn boxes
+    rendered   many synthetic tiles, with exact boxes and a wrong appearance
 
-Validation is on other tiles of the same photograph, the test on photographs of other places: another one of Yellowstone, one of
-Florida and one of California.
+The validation split has other tiles of the same photograph. The test split has photographs of another place in Yellowstone,
+one in Florida and one in California.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from headweights.demo.annotated import AnnotatedImage
 from headweights.demo.data import HELD_OUT_PLACES, HELD_OUT_TILE, LEAST_CROWNS, REAL_PLACE
-from headweights.demo.pictures import read_picture
+from headweights.demo.photographs import read_photograph
 from headweights.demo.render import render_crowns
 from headweights.demo.tiles import cut_tiles
 from mixtures.scenes import Scene, write
@@ -29,7 +29,7 @@ VALIDATION = 3
 
 
 def make(folder: Path, seed: int) -> None:
-    """Writes the training data of a seed below `folder`: `real`, `rendered`."""
+    """Writes the training data of a seed to `folder`: `real` and `rendered`."""
     tiles = [tile for number, tile in enumerate(_stands()) if number % VALIDATION]
     chosen = np.random.default_rng(seed).choice(len(tiles), SIZES["real"], replace=False)
     _write((tiles[number] for number in sorted(chosen)), folder / "real")
@@ -38,14 +38,14 @@ def make(folder: Path, seed: int) -> None:
 
 
 def make_held_out(folder: Path) -> None:
-    """Writes the tiles that nothing is trained on below `folder`: `validation`, `test`."""
+    """Writes the held-out tiles to `folder`: `validation` and `test`."""
     _write((tile for number, tile in enumerate(_stands()) if not number % VALIDATION), folder / "validation")
-    places = (read_picture(place) for place in HELD_OUT_PLACES)
+    places = (read_photograph(place) for place in HELD_OUT_PLACES)
     _write((tile for place in places for tile in cut_tiles(place, HELD_OUT_TILE)), folder / "test")
 
 
 def _stands() -> list[AnnotatedImage]:
-    return [tile for tile in cut_tiles(read_picture(REAL_PLACE), TILE) if len(tile.boxes) >= LEAST_CROWNS]
+    return [tile for tile in cut_tiles(read_photograph(REAL_PLACE), TILE) if len(tile.boxes) >= LEAST_CROWNS]
 
 
 def _write(tiles: Iterable[AnnotatedImage], folder: Path) -> None:

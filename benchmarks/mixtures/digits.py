@@ -1,13 +1,12 @@
-"""Digits in scenes: real handwriting on textures, in data sets that are right about different things.
+"""Digits in scenes: real handwriting on textures, in data sets with different kinds of errors.
 
-    clean         few scenes; boxes and labels are right
-    wrong_labels  many scenes; the boxes are right, every label is drawn at random
-    wrong_boxes   many scenes; the labels are right, the boxes are shifted and stretched
+    clean         few scenes; boxes and labels are correct
+    wrong_labels  many scenes; the boxes are correct, every label is random
+    wrong_boxes   many scenes; the labels are correct, the boxes are shifted and stretched
 
 The handwriting is scikit-learn's `load_digits` (Alpaydin and Kaynak, "Optical Recognition of Handwritten Digits", UCI, 1998;
-https://doi.org/10.24432/C50P49). Its digits stand in the order in which they were collected, a writer after the other, so
-stretches of it are digits of different hands: the first three fifths are trained on, the fourth is for validation, the last for
-the test.
+https://doi.org/10.24432/C50P49). Its digits are sorted by writer, so different parts have different writers: the first three
+fifths are for training, the fourth for validation, the last for the test.
 """
 
 from __future__ import annotations
@@ -23,20 +22,20 @@ from sklearn.datasets import load_digits
 from mixtures.scenes import Scene, write
 
 CLASSES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-# Scenes of each data set.
+# The number of scenes of each data set.
 SIZES = {"clean": 10, "wrong_labels": 400, "wrong_boxes": 400}
 HELD_OUT = {"validation": 150, "test": 300}
 SIDE = 96
 # The held-out scenes are the same for every seed.
 HELD_OUT_SEED = 12345
-# A wrong box: each of its four sides is moved by up to this part of its width or height.
+# Each side of a wrong box is moved by up to this fraction of the box's width or height.
 JITTER = 0.35
 
 _Noise = Callable[[Scene, np.random.Generator], Scene]
 
 
 def make(folder: Path, seed: int, sizes: Mapping[str, int] | None = None) -> None:
-    """Writes the training data of a seed below `folder`: so many scenes of `clean`, `wrong_labels`, `wrong_boxes`."""
+    """Writes the training data of a seed to `folder`: `clean`, `wrong_labels` and `wrong_boxes`, with `sizes` scenes each."""
     sizes = sizes or SIZES
     noises: dict[str, _Noise] = {"clean": lambda scene, rng: scene, "wrong_labels": wrong_labels, "wrong_boxes": wrong_boxes}
     for number, (name, noise) in enumerate(noises.items()):
@@ -45,24 +44,24 @@ def make(folder: Path, seed: int, sizes: Mapping[str, int] | None = None) -> Non
 
 
 def make_held_out(folder: Path) -> None:
-    """Writes the scenes of other handwriting below `folder`: `validation`, `test`."""
+    """Writes scenes of other handwriting to `folder`: `validation` and `test`."""
     for number, (name, count) in enumerate(HELD_OUT.items()):
         write(_scenes(name, count, np.random.default_rng([HELD_OUT_SEED, number])), folder / name, CLASSES)
 
 
 def wrong_labels(scene: Scene, rng: np.random.Generator) -> Scene:
-    """The scene with labels drawn at random; a label is trusted where it happens to be right."""
+    """The scene with random labels. The trust of a label is 1 if it happens to be correct, else 0."""
     labels = rng.integers(0, len(CLASSES), len(scene.labels))
-    return Scene(scene.picture, scene.boxes, labels, trust=(labels == scene.labels).astype(np.float32))
+    return Scene(scene.image, scene.boxes, labels, trust=(labels == scene.labels).astype(np.float32))
 
 
 def wrong_boxes(scene: Scene, rng: np.random.Generator) -> Scene:
-    """The scene with every side of its boxes moved; a box is trusted by how much it overlaps the right one (IoU)."""
+    """The scene with every side of its boxes moved. The trust of a box is its IoU with the correct one."""
     size = scene.boxes[:, 2:] - scene.boxes[:, :2]
     moved = scene.boxes + rng.uniform(-JITTER, JITTER, scene.boxes.shape).astype(np.float32) * np.tile(size, 2)
     moved = np.clip(moved, 0, SIDE)
     moved[:, 2:] = np.maximum(moved[:, 2:], moved[:, :2] + 2)
-    return Scene(scene.picture, moved, scene.labels, trust=_overlap(scene.boxes, moved))
+    return Scene(scene.image, moved, scene.labels, trust=_overlap(scene.boxes, moved))
 
 
 def _overlap(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -78,7 +77,7 @@ def _scenes(hands: str, count: int, rng: np.random.Generator) -> Iterator[Scene]
 
 
 def _handwriting(hands: str) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Digits of shape (n, 8, 8) in [0, 1] and what they are: the stretch of the collection that is for `hands`."""
+    """The digits of a split, of shape (n, 8, 8) in [0, 1], and their labels."""
     digits = load_digits()
     fifth = len(digits.images) // 5
     part = {"train": slice(0, 3 * fifth), "validation": slice(3 * fifth, 4 * fifth), "test": slice(4 * fifth, None)}[hands]
@@ -86,7 +85,7 @@ def _handwriting(hands: str) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
 
 
 def scene_of(shapes: NDArray[np.float32], labels: NDArray[np.int64], rng: np.random.Generator) -> Scene:
-    """Two to five of the shapes, of shape (n, 8, 8) in [0, 1], written on a texture; fewer where there is no room."""
+    """Draws two to five of the shapes on a texture, or fewer if there is no room. `shapes` has shape (n, 8, 8), in [0, 1]."""
     canvas = _texture(rng)
     boxes: list[list[int]] = []
     written: list[int] = []
@@ -102,15 +101,15 @@ def scene_of(shapes: NDArray[np.float32], labels: NDArray[np.int64], rng: np.ran
         if any(box[0] < o[2] and o[0] < box[2] and box[1] < o[3] and o[1] < box[3] for o in boxes):
             continue
         ground = canvas[top : top + height, left : left + width]
-        # Dark ink on a light ground and light ink on a dark one, in any hue.
+        # Dark ink on light ground and light ink on dark ground, in any hue.
         ground_is_light = ground.mean() > 0.5
         colour = rng.uniform(0.0, 0.25, 3) if ground_is_light else rng.uniform(0.75, 1.0, 3)
         canvas[top : top + height, left : left + width] = ground * (1 - ink[..., None]) + colour * ink[..., None]
         boxes.append(box)
         written.append(int(labels[chosen]))
     noisy = canvas + rng.normal(0, 0.02, canvas.shape)
-    picture = (np.clip(noisy, 0, 1) * 255).astype(np.uint8)
-    return Scene(picture, np.array(boxes, dtype=np.float32).reshape(-1, 4), np.array(written, dtype=np.int64))
+    image = (np.clip(noisy, 0, 1) * 255).astype(np.uint8)
+    return Scene(image, np.array(boxes, dtype=np.float32).reshape(-1, 4), np.array(written, dtype=np.int64))
 
 
 def _texture(rng: np.random.Generator) -> NDArray[np.float64]:
@@ -123,7 +122,7 @@ def _texture(rng: np.random.Generator) -> NDArray[np.float64]:
 
 
 def _drawn(shape: NDArray[np.float32], size: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """The digit `size` pixels high, turned and sheared a little, cut to its ink: how much of each pixel is covered."""
+    """The digit as pixel coverage, about `size` pixels high, slightly rotated and sheared, cropped to its ink."""
     large = cv2.resize(np.pad(shape, 2), (size * 12 // 8, size * 12 // 8), interpolation=cv2.INTER_CUBIC)
     middle = large.shape[0] / 2
     turn = cv2.getRotationMatrix2D((middle, middle), float(rng.uniform(-12, 12)), 1.0)

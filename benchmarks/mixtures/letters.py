@@ -1,4 +1,4 @@
-"""Printed letters in scenes: what the study's detectors are pretrained on. They are OpenCV's fonts, in the digits' scenes."""
+"""Printed letters in scenes, the pretraining data of the study's detectors: OpenCV's fonts in the scenes of the digits."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _THICKNESS = (4, 6, 9)
 
 
 def make(folder: Path, seed: int) -> None:
-    """Writes the scenes of a seed below `folder`: `letters`."""
+    """Writes the scenes of a seed to `folder`: `letters`."""
     _write(folder / "letters", SCENES, seed)
 
 
 def make_held_out(folder: Path) -> None:
-    """Writes other scenes of the same fonts below `folder`: `validation`. It only shows that the pretraining has learnt."""
+    """Writes other scenes of the same fonts to `folder`: `validation`. They only show that the pretraining works."""
     _write(folder / "validation", HELD_OUT, 12345)
 
 
@@ -34,7 +34,7 @@ def _write(folder: Path, count: int, seed: int) -> None:
 
 
 def _letters(rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Every letter in every font and thickness, shape (n, 8, 8) in [0, 1], five to eight pixels wide; and which letter it is."""
+    """Every letter in every font and thickness, of shape (n, 8, 8) in [0, 1] and five to eight pixels wide, and their labels."""
     shapes, labels = [], []
     for label, letter in enumerate(CLASSES):
         for font in _FONTS:

@@ -1,4 +1,4 @@
-"""The tables and pictures of docs/study.md and the README, from the results."""
+"""Makes the tables and figures of docs/study.md and the README from the results."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ import plotly.graph_objects as go
 from mixtures.settings import DETECTORS, SETTINGS
 from mixtures.statistics import Difference, Outcome, difference
 
-# What weights are compared with: doing nothing, and the best that could be done without telling heads apart.
+# The arms that others are compared with: no weights, and the best without weights by head.
 UNWEIGHTED, BY_DATA_SET, SAMPLING = "all", "weights_by_data_set_swept", "sampling_swept"
 BY_HEAD = ("weights_by_head", "weights_by_head_swept")
 WITH_SAMPLING = "sampling_and_weights"
 ORDER = ("target_only", UNWEIGHTED, SAMPLING, BY_DATA_SET, "weights_by_object", *BY_HEAD, WITH_SAMPLING)
-_BY_HEAD = (*BY_HEAD, WITH_SAMPLING)
-# Colours that a colour-blind reader tells apart (Okabe and Ito): what could be done before, and by head.
+# Colour-blind safe colours (Okabe and Ito): arms without weights by head, with them, and weights by object.
 BEFORE, AFTER, OBJECTS = "#7a7a7a", "#0072b2", "#d55e00"
 
 
@@ -30,7 +29,7 @@ def parts(found: Sequence[Outcome]) -> dict[str, str]:
 
 
 def put(page: Path, made: dict[str, str]) -> bool:
-    """Puts the parts between their marks, `<!-- study: name -->` and `<!-- end -->`, into a page; says whether it changed."""
+    """Replaces the text between the marks `<!-- study: name -->` and `<!-- end -->` of a page; returns whether it changed."""
     before = page.read_text(encoding="utf-8")
 
     def part(mark: re.Match[str]) -> str:
@@ -42,7 +41,7 @@ def put(page: Path, made: dict[str, str]) -> bool:
 
 
 def figures(found: Sequence[Outcome]) -> dict[str, go.Figure]:
-    """The pictures, by name."""
+    """The figures, by name."""
     made = {}
     for setting in SETTINGS:
         for detector in DETECTORS:
@@ -73,7 +72,7 @@ def _signed(found: Difference) -> str:
 
 
 def _summary(found: Sequence[Outcome]) -> str:
-    """A row an arm, a column a setting and detector: the mean mAP; of the settings that have all arms."""
+    """The mean mAP by arm (rows), setting and detector (columns), for the settings with all arms."""
     columns = [(s, d) for s in SETTINGS for d in DETECTORS if BY_DATA_SET in _of(found, s, d, ablation=False)]
     if not columns:
         return ""
@@ -88,7 +87,11 @@ def _summary(found: Sequence[Outcome]) -> str:
             lines.append(_row(title, *(f"**{cell}**" if arm in best else cell for arm, cell in zip(arms, cells, strict=True))))
     seeds = len(next(o for o in found).runs)
     return "\n".join(
-        [*lines, "", f"(mAP on held-out pictures, mean ± standard deviation of {seeds} seeds; the highest of a column is bold.)"]
+        [
+            *lines,
+            "",
+            f"(mAP on held-out images, mean ± standard deviation over {seeds} seeds; the highest of each column is bold.)",
+        ]
     )
 
 
@@ -110,8 +113,8 @@ def _table(found: Sequence[Outcome], setting: str, detector: str) -> str:
 
 
 def _chosen(found: Sequence[Outcome]) -> str:
-    """What each sweep chose, and what its trials came to."""
-    lines = [_row("setting", "detector", "sweep", "chosen", "its validation mAP", "that of all trials"), _row(*["---"] * 6)]
+    """The choice of each sweep, and the results of its trials."""
+    lines = [_row("setting", "detector", "sweep", "chosen", "validation mAP", "validation mAP of all trials"), _row(*["---"] * 6)]
     for outcome in found:
         if outcome.trials:
             run = outcome.runs[min(outcome.runs)]["run"]
@@ -121,14 +124,14 @@ def _chosen(found: Sequence[Outcome]) -> str:
             if run["ratio"]:
                 chosen = ", ".join(f"{name} {n}" for name, n in zip(setting.datasets, run["ratio"], strict=True)) + " of 8"
             else:
-                chosen = "; ".join(f"{name}: {_said(weights)}" for name, weights in run["weights"].items())
+                chosen = "; ".join(f"{name}: {_in_words(weights)}" for name, weights in run["weights"].items())
             values = f"{min(outcome.trials):.3f} to {max(outcome.trials):.3f}"
             cells = (setting.title, DETECTORS[outcome.plan.detector], outcome.plan.title, chosen)
             lines.append(_row(*cells, f"{max(outcome.trials):.3f}", values))
     return "\n".join(lines) if len(lines) > 2 else ""
 
 
-def _said(weights: object) -> str:
+def _in_words(weights: object) -> str:
     if isinstance(weights, dict):
         return ", ".join(f"`{address.removeprefix('roi_head.')}` {weight:.2g}" for address, weight in weights.items())
     return f"{weights:.2g}"
@@ -140,10 +143,10 @@ def _ablation(found: Sequence[Outcome]) -> str:
         wrong = _of(found, "digits", detector, ablation=True)
         arms = _of(found, "digits", detector, ablation=False)
         if wrong and {UNWEIGHTED, BY_HEAD[0]} <= set(arms):
-            head = ("the reasoned weights are", "mAP", "against the reasoned ones", "against all, unweighted")
+            head = ("the reasoned weights are", "mAP", "against the reasoned weights", "against all, unweighted")
             lines = [f"**{DETECTORS[detector]}**", "", _row(*head), _row(*["---"] * len(head))]
             for outcome in (arms[BY_HEAD[0]], *wrong.values(), arms[UNWEIGHTED]):
-                title = {BY_HEAD[0]: "as they are", UNWEIGHTED: "(all, unweighted)"}.get(outcome.plan.name, outcome.plan.title)
+                title = {BY_HEAD[0]: "unchanged", UNWEIGHTED: "(all, unweighted)"}.get(outcome.plan.name, outcome.plan.title)
                 differences = [
                     _signed(difference(outcome, arms[base])) if base != outcome.plan.name else ""
                     for base in (BY_HEAD[0], UNWEIGHTED)
@@ -154,16 +157,16 @@ def _ablation(found: Sequence[Outcome]) -> str:
 
 
 def _cost(found: Sequence[Outcome]) -> str:
-    """What was run, in numbers."""
+    """The number of runs and their duration."""
     if not found:
         return ""
     runs = sum(len(outcome.runs) + len(outcome.trials) for outcome in found)
     seconds = [run["seconds"] for outcome in found for run in outcome.runs.values()]
     cpu = sum(run["cpu_seconds"] for outcome in found for run in outcome.runs.values()) / len(seconds) * runs / 3600
-    longest, middle = max(seconds) / 60, sorted(seconds)[len(seconds) // 2] / 60
+    longest, median = max(seconds) / 60, sorted(seconds)[len(seconds) // 2] / 60
     return (
-        f"{runs} runs; a run took {middle:.1f} minutes in the middle and {longest:.1f} at most, on a core of its own; "
-        f"about {cpu:.1f} hours of one core in all."
+        f"{runs} runs, each on one core: {median:.1f} minutes in the median, {longest:.1f} at most, about {cpu:.1f} core hours "
+        "in total."
     )
 
 
@@ -177,7 +180,7 @@ def _layout(figure: go.Figure, title: str, rows: int) -> go.Figure:
         showlegend=False,
         font={"size": 13, "family": "Helvetica, Arial, sans-serif"},
     )
-    figure.update_xaxes(title="mAP on the test split; a dot a seed, the line their mean", rangemode="tozero")
+    figure.update_xaxes(title="mAP on the test split (dots: seeds, line: their mean)", rangemode="tozero")
     figure.update_yaxes(autorange="reversed", type="category")
     return figure
 

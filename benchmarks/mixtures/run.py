@@ -1,4 +1,4 @@
-"""One training of the study: what it is, and what it leaves in its folder."""
+"""One training of the study, and the files in its folder."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ RESULT, SCREEN = "result.json", "screen.log"
 
 @dataclass(frozen=True)
 class Run:
-    """What determines a training and its result.
+    """The settings that determine a training and its result.
 
     Args:
         setting: The data: `digits` or `crowns`.
         detector: A file in `configs`, without its suffix.
-        datasets: What is trained on, by name.
-        seed: Of the training data, the initial parameters and the order of the pictures.
-        split: What is looked at after the last iteration: `validation` or `test`.
-        iterations: Of `batch_size` pictures each.
-        start: The pretraining whose parameters it starts from; None: from scratch.
-        weights: The block of the `LossWeightHook`; None: the stock detector, without a hook.
-        ratio: Pictures of each data set in every batch, by `MultiSourceSampler`; None: pictures are drawn alike.
-        by_object: Whether each object weighs what is known of its annotation.
+        datasets: The names of the data sets to train on.
+        seed: The seed of the training data, the initial parameters and the order of the images.
+        split: The split to evaluate after the last iteration: `validation` or `test`.
+        iterations: The number of iterations, of `batch_size` images each.
+        start: The pretraining to start from. None: from scratch.
+        weights: The block of the `LossWeightHook`. None: the stock detector without a hook.
+        ratio: The number of images of each data set per batch, by `MultiSourceSampler`. None: images are drawn uniformly.
+        by_object: Whether the weight of an object is the known quality of its annotation.
     """
 
     setting: str
@@ -48,12 +48,12 @@ class Run:
     by_object: bool = False
 
     def described(self) -> dict[str, Any]:
-        """The run as JSON has it."""
+        """The run as JSON data."""
         return json.loads(json.dumps(asdict(self)))  # type: ignore[no-any-return]
 
 
 def result_of(run: Run, folder: Path) -> dict[str, Any] | None:
-    """What came out of a run, where it was finished; None where it was not, or where the folder holds another run."""
+    """The result of a run. None if it is not finished or the folder has another run."""
     try:
         found = json.loads((folder / RESULT).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -62,17 +62,19 @@ def result_of(run: Run, folder: Path) -> dict[str, Any] | None:
 
 
 def pretrained(out: Path, name: str, detector: str) -> Path:
-    """Where the parameters of a pretraining are, below the folder of the study."""
+    """The checkpoint of a pretraining, in the folder of the study."""
     return out / name / detector / "seed_0" / "pretrained.pth"
 
 
 def train(run: Run, folder: Path, out: Path) -> None:
-    """Trains, in a process of its own, and writes `folder`/result.json last. What was in the folder is removed.
+    """Trains a run in an empty `folder` and finally writes `folder`/result.json.
 
-    Besides it the folder holds the configuration, mmengine's log and scalars, the detections, and what went to the screen.
+    The folder also gets the config, mmengine's log and scalars, the detections and the terminal output.
 
     Args:
-        out: The folder of the study: `data` and pretrainings are in it.
+        run: The run.
+        folder: Its folder. Earlier contents are removed.
+        out: The folder of the study, with `data` and the pretrainings.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -92,13 +94,13 @@ def train(run: Run, folder: Path, out: Path) -> None:
 
 
 def _trained(run: Run, folder: Path, out: Path) -> dict[str, Any]:
-    """Trains, and says what came out."""
+    """Trains and returns the result."""
     import torch
     from mmdet.utils import register_all_modules
     from mmengine.runner import Runner
 
     torch.set_num_threads(1)
-    # Numbers too small for a normal float make a CPU several times slower, and change nothing here.
+    # Denormal floats make a CPU several times slower and do not matter here.
     torch.set_flush_denormal(True)
     register_all_modules()
     config = config_of(run, folder, out)
@@ -108,7 +110,7 @@ def _trained(run: Run, folder: Path, out: Path) -> dict[str, Any]:
     if run.setting in PRETRAININGS:
         (checkpoint,) = folder.glob("iter_*.pth")
         checkpoint.rename(folder / pretrained(out, run.setting, run.detector).name)
-    # Where nothing was detected, mmdetection's COCO evaluation gives no number.
+    # mmdetection's COCO evaluation returns no metric if nothing was detected.
     scalars = runner.message_hub.log_scalars
     mean, at_50 = (
         float(scalars[name].current()) if name in scalars else 0.0 for name in ("val/coco/bbox_mAP", "val/coco/bbox_mAP_50")
@@ -124,14 +126,14 @@ def _trained(run: Run, folder: Path, out: Path) -> dict[str, Any]:
 
 
 def config_of(run: Run, folder: Path, out: Path) -> Any:
-    """The configuration of a run."""
+    """The config of a run."""
     from mmengine.config import Config
 
-    import headweights.mmdet  # noqa: F401  (a configuration's custom_imports are imported when it is read)
+    import headweights.mmdet  # noqa: F401  (custom_imports take effect only while a config is read)
 
     setting = {**SETTINGS, **PRETRAININGS}[run.setting]
     data = out / "data" / run.setting
-    # As written, not formatted: that takes seconds of each run.
+    # Formatting the config would take seconds in each run.
     config = Config.fromfile(CONFIGS / f"{run.detector}.py", format_python_code=False)
     for name, value in Config.fromfile(CONFIGS / "training.py").to_dict().items():
         config[name] = value
@@ -168,7 +170,7 @@ def config_of(run: Run, folder: Path, out: Path) -> Any:
         hook = {"type": "LossWeightHook", "normalize": True, "interval": 0, "weights": dict(run.weights or {})}
         config.custom_hooks = [hook]
     if run.start is not None:
-        # Layers of another shape, those for other classes, stay as they were drawn.
+        # Layers whose shape depends on the classes keep their random parameters.
         config.load_from = str(pretrained(out, run.start, run.detector))
     if run.setting in PRETRAININGS:
         config.default_hooks.checkpoint.save_last = True

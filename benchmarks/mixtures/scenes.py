@@ -1,4 +1,4 @@
-"""Scenes with objects in them, and how they become a data set on disk."""
+"""Scenes with objects, and how they are written to disk as a data set."""
 
 from __future__ import annotations
 
@@ -14,18 +14,17 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture with annotated objects.
+    """An image with annotated objects.
 
     Args:
-        picture: Shape (height, width, 3), uint8.
+        image: Shape (height, width, 3), uint8.
         boxes: Shape (n, 4): left, top, right, bottom in pixels.
         labels: Shape (n,): the classes, from 0.
-        trust: Shape (n,): how much of each annotation is known to be right, in [0, 1]; the annotators of most data sets do
-            not tell, here it is known because the noise was made. None: all of it.
-        ignored: Shape (m, 4): regions where a detection is neither right nor wrong.
+        trust: Shape (n,): the quality of each annotation, in [0, 1]. Known here because the noise is synthetic. None: 1.
+        ignored: Shape (m, 4): regions where a detection counts neither as right nor as wrong.
     """
 
-    picture: NDArray[np.uint8]
+    image: NDArray[np.uint8]
     boxes: NDArray[np.float32]
     labels: NDArray[np.int64]
     trust: NDArray[np.float32] | None = None
@@ -40,9 +39,9 @@ def write(scenes: Iterable[Scene], folder: Path, classes: Sequence[str]) -> None
     trusted: list[dict[str, object]] = []
     for number, scene in enumerate(scenes):
         name = f"{number:04}.png"
-        if not cv2.imwrite(str(folder / "images" / name), scene.picture):
+        if not cv2.imwrite(str(folder / "images" / name), scene.image):
             raise OSError(f"could not write {folder / 'images' / name}")
-        height, width = scene.picture.shape[:2]
+        height, width = scene.image.shape[:2]
         images.append({"id": number, "file_name": name, "width": width, "height": height})
         trust = scene.trust if scene.trust is not None else np.ones(len(scene.boxes))
         ignored = scene.ignored if scene.ignored is not None else np.zeros((0, 4))

@@ -1,4 +1,4 @@
-"""Runs the arms over the cores: a process a run, as many at a time as there are cores."""
+"""Runs the arms in parallel, one process per run."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from mixtures.run import SCREEN, Run, result_of, train
 
 
 class RunError(Exception):
-    """A run ended without a result; the message names its folder and repeats the end of what it printed."""
+    """A run ended without a result. The message has its folder and the end of its output."""
 
 
 class _Progress:
-    """An arm under way: what it has asked for and what of that has come out."""
+    """The state of an arm: the runs that it has requested, and which of them are started or finished."""
 
     def __init__(self, plan: Plan, out: Path) -> None:
         self.plan, self.out = plan, out
@@ -28,7 +28,7 @@ class _Progress:
         self.finished = False
 
     def advance(self, reused: Callable[[Path], None]) -> None:
-        """Sends results as long as all that was asked for are there."""
+        """Sends results to the arm whenever all requested runs are finished."""
         while not self.finished:
             results = [result_of(run, self.out / place) for place, run in self.asked]
             for number, result in enumerate(results):
@@ -44,26 +44,26 @@ class _Progress:
                 self.finished = True
 
     def wanted(self) -> Sequence[tuple[int, Path, Run]]:
-        """What can be started now."""
+        """The runs that can be started now."""
         if self.finished:
             return []
         return [(n, self.out / place, run) for n, (place, run) in enumerate(self.asked) if n not in self.started]
 
 
 def run_all(plans: Sequence[Plan], out: Path, workers: int, done: Callable[[Path, Mapping[str, Any] | None], None]) -> None:
-    """Runs what has no result yet.
+    """Starts all runs without a result.
 
     Args:
-        plans: The arms; those further in front go first.
+        plans: The arms, in order of priority.
         out: The folder of the study.
-        workers: Runs at a time.
-        done: Is told of each run: its folder, and its result; None where an earlier call has made it.
+        workers: The number of runs at a time.
+        done: Called for each run with its folder and its result, or None if the result is from an earlier call.
 
     Raises:
-        RunError: A run failed. Others that were under way are stopped; the same call goes on where it was.
+        RunError: A run failed. Other current runs are stopped; the same call resumes.
     """
     context = multiprocessing.get_context("forkserver")
-    # Every run is a fork of one process that has loaded mmdetection, and has not started any threads.
+    # Every run is forked from one process that has loaded mmdetection and started no threads.
     context.set_forkserver_preload(["headweights.mmdet", "mixtures.run", "torch._dynamo"])
     arms = [_Progress(plan, out) for plan in plans]
     running: dict[ForkServerProcess, tuple[_Progress, Path, Run]] = {}
@@ -73,7 +73,7 @@ def run_all(plans: Sequence[Plan], out: Path, workers: int, done: Callable[[Path
                 arm.advance(lambda folder: done(folder, None))
             for arm in arms:
                 for number, folder, run in arm.wanted():
-                    # Two arms may ask for the same run: one has it, and the other finds its result.
+                    # Two arms may request the same run: one starts it, the other one reads its result.
                     if len(running) < workers and folder not in [other for _, other, _ in running.values()]:
                         arm.started.add(number)
                         process = context.Process(target=train, args=(run, folder, out), daemon=True)

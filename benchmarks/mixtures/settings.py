@@ -1,4 +1,4 @@
-"""The study's two settings: data, detectors, what is reasoned about the weights, what is swept."""
+"""The settings of the study: data, detectors, reasoned weights and sweeps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mixtures import crowns, digits, letters
 Weights = Mapping[str, Mapping[str, float]]
 
 DETECTORS = {"faster-rcnn": "Faster R-CNN", "atss": "ATSS"}
-# Where a weight can differ, by detector: every head, and a head's losses where data sets are good at one of them only.
+# The weighted addresses by detector: every head, split into its losses if data sets are good for only one of them.
 ADDRESSES = {
     "faster-rcnn": ("rpn_head", "roi_head.bbox_head.loss_cls", "roi_head.bbox_head.loss_bbox"),
     "atss": ("bbox_head.loss_cls", "bbox_head.loss_bbox", "bbox_head.loss_centerness"),
@@ -22,21 +22,21 @@ ADDRESSES = {
 
 @dataclass(frozen=True)
 class Setting:
-    """A mix of data sets, and the questions that are asked of it.
+    """A mix of data sets, and how it is trained.
 
     Args:
-        title: What tables call it.
+        title: Its name in tables.
         classes: The classes of all its data sets.
-        target: The data set that is like the test.
+        target: The data set that resembles the test split.
         others: The other data sets.
-        make: Writes the training data of a seed into a folder.
-        make_held_out: Writes `validation` and `test` into a folder.
-        iterations: Of every run.
-        learning_rates: By detector.
-        trials: Of every sweep, whatever it chooses among.
-        reasoned: By detector, the weights that one would choose by thinking; the target weighs 1.
-        augmentation: Steps of the training pipeline.
-        by_object: Whether it is known how right each annotation is.
+        make: Writes the training data of a seed to a folder.
+        make_held_out: Writes `validation` and `test` to a folder.
+        iterations: The number of iterations of every run.
+        learning_rates: The learning rate, by detector.
+        trials: The number of trials of every sweep.
+        reasoned: The weights set by reasoning, by detector. The target's weight is 1.
+        augmentation: Additional steps of the training pipeline.
+        by_object: Whether the error of each annotation is known.
     """
 
     title: str
@@ -69,8 +69,8 @@ SETTINGS = {
         iterations=150,
         trials=8,
         learning_rates={"faster-rcnn": 1e-3, "atss": 1e-3},
-        # Random labels say nothing of the class, but a little of what is an object at all: a tenth. Boxes that overlap the
-        # right ones by half say where to look (a third), not where an edge is (a tenth).
+        # Random labels have no information about the class, but some about objectness: 0.1. Boxes that overlap the correct ones
+        # by half show where an object is (0.3), but not where its edges are (0.1).
         reasoned={
             "faster-rcnn": {
                 "wrong_labels": {
@@ -109,8 +109,9 @@ SETTINGS = {
         iterations=200,
         trials=5,
         learning_rates={"faster-rcnn": 2e-3, "atss": 1e-3},
-        # The demo's weights: rendered crowns have the right size and exact boxes, and look wrong. In the RPN head a rendered
-        # tile weighs 0.45 of a real one, in what tells a crown from the ground both data sets pull alike (160 x 0.1 = 16 x 1).
+        # The demo's weights. Rendered crowns have the right size and exact boxes, but look wrong. In the RPN head the weight
+        # of a rendered tile is 0.45 times that of a real one. In classification both data sets have the same total (160 x 0.1
+        # = 16 x 1).
         reasoned={
             "faster-rcnn": {
                 "rendered": {
@@ -128,14 +129,14 @@ SETTINGS = {
             },
         },
         augmentation=[
-            # Seen from above, every flip of a forest is a forest.
+            # An aerial image can be flipped in every direction.
             {"type": "RandomFlip", "prob": [0.25] * 3, "direction": ["horizontal", "vertical", "diagonal"]},
             {"type": "PhotoMetricDistortion"},
         ],
     ),
 }
 
-# The same digits with four times as many clean scenes: are the others still wanted?
+# The same digits with four times as many clean scenes: do the other data sets still help?
 _MORE_CLEAN = {**digits.SIZES, "clean": 40}
 SETTINGS["digits_40"] = replace(
     SETTINGS["digits"],
@@ -144,8 +145,8 @@ SETTINGS["digits_40"] = replace(
     by_object=False,
 )
 
-# Detectors are seldom trained from scratch. Here they start from printed letters in scenes, which know nothing of the question:
-# all annotations are right, and a letter is no digit. Every run of a detector starts from the same parameters.
+# Detectors are seldom trained from scratch. Here they start from printed letters in scenes, which do not bias the comparison: all
+# annotations are correct, and there are no digits. Every run of a detector starts from the same parameters.
 START = "letters"
 PRETRAININGS = {
     START: Setting(

@@ -1,4 +1,4 @@
-"""What came out, arm by arm: mean, spread, and differences of runs that share a seed, with confidence intervals."""
+"""The results by arm: mean, spread, and differences between runs with the same seed, with confidence intervals."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Outcome:
 
     Args:
         plan: The arm.
-        runs: What each seed's result.json holds, by seed.
-        trials: The validation mAP of each trial, where the arm is a sweep.
+        runs: The contents of result.json, by seed.
+        trials: The validation mAP of each trial, if the arm is a sweep.
     """
 
     plan: Plan
@@ -56,7 +56,7 @@ class Difference:
 
 
 def outcomes(plans: Sequence[Plan], out: Path, seeds: int) -> list[Outcome]:
-    """The arms of which all seeds are finished."""
+    """The arms with results for all seeds."""
     found = []
     for plan in plans:
         folder = out / plan.folder
@@ -69,7 +69,7 @@ def outcomes(plans: Sequence[Plan], out: Path, seeds: int) -> list[Outcome]:
 
 
 def difference(one: Outcome, other: Outcome) -> Difference:
-    """How much higher the mAP of `one` is, seed by seed: the runs of a seed share training data and initial parameters."""
+    """The mAP of `one` minus that of `other`, paired by seed, since runs of a seed share data and initial parameters."""
     seeds = sorted(set(one.runs) & set(other.runs))
     deltas = [one.runs[seed]["mAP"] - other.runs[seed]["mAP"] for seed in seeds]
     mean = statistics.fmean(deltas)

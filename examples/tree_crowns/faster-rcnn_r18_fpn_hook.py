@@ -1,5 +1,4 @@
-# The same weights as in faster-rcnn_r18_fpn_weighted.py, where the reasons for them stand, as one block: the heads and the
-# pipelines stay as they are.
+# The weights of faster-rcnn_r18_fpn_weighted.py, which has their reasons, as one block. Heads and pipelines are unchanged.
 _base_ = ['faster-rcnn_r18_fpn_unweighted.py']
 
 custom_imports = dict(imports=['headweights.mmdet'], allow_failed_imports=False)

@@ -1,17 +1,17 @@
-# Faster R-CNN on a mix of real and rendered tree crowns: a stock mmdetection configuration, no weights.
+# Faster R-CNN on a mix of real and rendered tree crowns: a stock mmdetection config without weights.
 #
-# `headweights demo` makes the data and trains this. Afterwards mmdetection's own tools take it as it is:
+# `headweights demo` makes the data and trains this config. Afterwards you can also train it with mmdetection's tools:
 #     python tools/train.py examples/tree_crowns/faster-rcnn_r18_fpn_unweighted.py
 # It is small on purpose: two CPU cores train it in minutes.
 _base_ = ['mmdet::_base_/models/faster-rcnn_r50_fpn.py', 'mmdet::_base_/default_runtime.py']
 
-# The folder that `headweights demo` writes the data sets to; the environment variable TREE_CROWNS overrides it.
+# The folder with the data sets of `headweights demo`. The environment variable TREE_CROWNS overrides it.
 data_root = '{{$TREE_CROWNS:work_dirs/demo/data}}/'
 
 # ---------------------------------------------------------------------------------------------------------------- model
-# ResNet-18 of half the usual width, from scratch: `init_cfg=None`, nothing to download.
-# Group normalisation instead of batch normalisation: a batch mixes real and rendered images, and running statistics
-# of mostly rendered images would be wrong for the real ones of the test. GN looks at one image at a time.
+# ResNet-18 with half the usual width, from scratch: `init_cfg=None`, so there is nothing to download.
+# Group instead of batch normalisation: a batch mixes real and rendered images, and running statistics of mostly rendered images
+# would be wrong for the real test images. GN normalises each image separately.
 model = dict(
     data_preprocessor=dict(pad_size_divisor=32),
     backbone=dict(
@@ -25,8 +25,7 @@ model = dict(
     rpn_head=dict(
         in_channels=64,
         feat_channels=64,
-        # Crowns are about as high as wide (one ratio), and 4 to 54 pixels wide: anchors of 8 to 90 pixels, two sizes a
-        # level.
+        # Crowns are about as high as wide (one ratio), and 4 to 54 pixels wide: anchors of 8 to 90 pixels, two sizes per level.
         anchor_generator=dict(
             _delete_=True,
             type='AnchorGenerator',
@@ -37,7 +36,7 @@ model = dict(
     roi_head=dict(
         bbox_roi_extractor=dict(out_channels=64),
         bbox_head=dict(in_channels=64, fc_out_channels=256, num_classes=1)),
-    # Tiles are small: fewer priors, proposals and RoIs than on COCO's images.
+    # Tiles are small: fewer priors, proposals and RoIs than for COCO's images.
     train_cfg=dict(
         rpn=dict(sampler=dict(num=128)),
         rpn_proposal=dict(nms_pre=500, max_per_img=200),
@@ -48,7 +47,7 @@ model = dict(
 load = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', with_bbox=True),
-    # Seen from above, every flip of a forest is a forest.
+    # An aerial image can be flipped in every direction.
     dict(type='RandomFlip', prob=[0.25, 0.25, 0.25], direction=['horizontal', 'vertical', 'diagonal']),
     dict(type='PhotoMetricDistortion'),
 ]
@@ -74,16 +73,16 @@ rendered = dict(
 
 train_dataloader = dict(
     batch_size=8,
-    # Reading a small tile takes a millisecond or two: not worth a worker on two cores. With a GPU: num_workers=4,
+    # Reading a small tile takes one or two milliseconds, too little for workers on two cores. With a GPU, use num_workers=4 and
     # persistent_workers=True.
     num_workers=0,
     sampler=dict(type='InfiniteSampler', shuffle=True),
     dataset=dict(type='ConcatDataset', datasets=[real, rendered]))
 
-# The held-out tiles are from other places than the real tiles above, two of them in other states.
+# The held-out tiles are from other places than the real training tiles, two of them in other states.
 test_pipeline = [
     dict(type='LoadImageFromFile'),
-    # Resizes nothing: CocoMetric asks for the `scale_factor` that a Resize leaves.
+    # Changes nothing, but CocoMetric needs the `scale_factor` that Resize sets.
     dict(type='Resize', scale_factor=1.0),
     dict(type='LoadAnnotations', with_bbox=True),
     dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
@@ -112,7 +111,7 @@ optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.01),
     clip_grad=dict(max_norm=10.0))
-# Without an `end` the cosine reaches to the end of the training, however many iterations that is.
+# Without an `end`, the cosine ends with the training.
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=25),
     dict(type='CosineAnnealingLR', by_epoch=False, eta_min_ratio=0.02),

@@ -1,4 +1,4 @@
-"""The command line: `headweights <command>`, one module a command."""
+"""The command line: `headweights <command>`, with one module per command."""
 
 try:
     import typer
@@ -22,10 +22,10 @@ app.command()(tune)
 
 @app.callback()
 def _commands() -> None:
-    # Without a callback Typer would make the only command the program itself: `headweights --iters 3`.
+    # With a callback, Typer keeps the command names even where there is only one: `headweights demo --iters 3`.
     pass
 
 
 def main() -> None:
-    """Runs the command that the program's arguments name."""
+    """Runs the command named on the command line."""
     app()

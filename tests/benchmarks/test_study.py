@@ -65,7 +65,7 @@ def test_each_data_set_is_wrong_about_what_it_says(data: Path) -> None:
 def test_what_is_not_wrong_stays_right() -> None:
     scene = next(digits._scenes("train", 1, np.random.default_rng(0)))
     wrong = digits.wrong_labels(scene, np.random.default_rng(1))
-    assert np.array_equal(wrong.boxes, scene.boxes) and np.array_equal(wrong.picture, scene.picture)
+    assert np.array_equal(wrong.boxes, scene.boxes) and np.array_equal(wrong.image, scene.image)
     jittered = digits.wrong_boxes(scene, np.random.default_rng(1))
     assert np.array_equal(jittered.labels, scene.labels) and not np.array_equal(jittered.boxes, scene.boxes)
 
@@ -146,24 +146,24 @@ def test_a_study_that_was_stopped_goes_on(data: Path) -> None:
         tiny("sampled", datasets=SETTINGS["digits"].datasets, ratio=(4, 3, 1), detector="atss"),
         tiny("by_object", datasets=SETTINGS["digits"].datasets, by_object=True, detector="atss"),
     ]
-    told: list[tuple[str, bool]] = []
+    calls: list[tuple[str, bool]] = []
 
     def done(folder: Path, result: Mapping[str, Any] | None) -> None:
-        told.append((str(folder.relative_to(out)), result is not None))
+        calls.append((str(folder.relative_to(out)), result is not None))
 
     run_all(arms, out, 2, done)
     names = ("by_object/seed_0", "plain/seed_0", "plain/seed_1", "sampled/seed_0", "weighted/seed_0")
-    assert sorted(told) == [(name, True) for name in names]
+    assert sorted(calls) == [(name, True) for name in names]
     for name in names:
         assert list((out / name).glob("*.py")) and list((out / name).glob("*/*.log")), "its configuration and log are kept"
         configuration = next((out / name).glob("*.py")).read_text()
         assert ("LossWeightHook" in configuration) == name.startswith(("weighted", "by_object"))
 
-    told.clear()
+    calls.clear()
     (out / "plain/seed_1" / RESULT).unlink()  # as a run leaves its folder that was killed
     before = (out / "plain/seed_0" / RESULT).stat().st_mtime_ns
     run_all(arms, out, 2, done)
-    assert [folder for folder, ran in told if ran] == ["plain/seed_1"] and len(told) == len(names)
+    assert [folder for folder, ran in calls if ran] == ["plain/seed_1"] and len(calls) == len(names)
     assert (out / "plain/seed_0" / RESULT).stat().st_mtime_ns == before
 
     pretraining = dict(setting="letters", datasets=("letters",), split="validation")

@@ -1,4 +1,4 @@
-# An ATSS small enough for one core: ResNet-18 of a quarter of its width without its last stage, two levels, from scratch.
+# An ATSS small enough for one core: ResNet-18 with a quarter of its width and without its last stage, two levels.
 _base_ = ["mmdet::atss/atss_r50_fpn_1x_coco.py"]
 
 model = dict(

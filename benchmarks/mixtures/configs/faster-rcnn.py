@@ -1,4 +1,4 @@
-# A Faster R-CNN small enough for one core: ResNet-18 of a quarter of its width without its last stage, from scratch.
+# A Faster R-CNN small enough for one core: ResNet-18 with a quarter of its width and without its last stage.
 _base_ = ["mmdet::_base_/models/faster-rcnn_r50_fpn.py", "mmdet::_base_/default_runtime.py"]
 
 model = dict(
@@ -24,7 +24,7 @@ model = dict(
         bbox_roi_extractor=dict(roi_layer=dict(sampling_ratio=1), out_channels=32, featmap_strides=[4, 8, 16]),
         bbox_head=dict(in_channels=32, fc_out_channels=128),
     ),
-    # Pictures are small: fewer priors, proposals and RoIs than on COCO's, half of them on objects.
+    # The images are small: fewer priors, proposals and RoIs than for COCO, and half of the RoIs are positive.
     train_cfg=dict(
         rpn=dict(sampler=dict(num=64)),
         rpn_proposal=dict(nms_pre=100, max_per_img=40),

@@ -1,5 +1,5 @@
-# What every run of the study shares: the loader of a mix, the held-out data and the schedule. `mixtures/run.py` puts the
-# data sets, the weights, the seed and the folders in.
+# The common part of all runs of the study: the loader of a mix, the held-out data and the schedule. `mixtures/run.py` adds the
+# data sets, the weights, the seed and the folders.
 load = [dict(type="LoadImageFromFile"), dict(type="LoadAnnotations", with_bbox=True)]
 train_dataloader = dict(
     batch_size=8,
@@ -18,7 +18,7 @@ val_dataloader = dict(
         test_mode=True,
         pipeline=[
             dict(type="LoadImageFromFile"),
-            # Resizes nothing: CocoMetric asks for the `scale_factor` that a Resize leaves.
+            # Changes nothing, but CocoMetric needs the `scale_factor` that Resize sets.
             dict(type="Resize", scale_factor=1.0),
             dict(type="LoadAnnotations", with_bbox=True),
             dict(type="PackDetInputs", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
@@ -33,7 +33,7 @@ param_scheduler = [
     dict(type="LinearLR", start_factor=0.05, by_epoch=False, begin=0, end=20),
     dict(type="CosineAnnealingLR", by_epoch=False, eta_min_ratio=0.02),
 ]
-# All is kept but the parameters: what a run was and what came out are its configuration and its log.
+# Everything is kept except the parameters: the config and the log document a run and its results.
 default_hooks = dict(
     logger=dict(type="LoggerHook", interval=20),
     checkpoint=dict(type="CheckpointHook", by_epoch=False, interval=-1, save_last=False),

@@ -1,1 +1,1 @@
-"""``headweights check``: what a config's weights come to, and every problem with them, before any training."""
+"""``headweights check``: shows a config's weights and every problem with them, before any training."""

@@ -21,10 +21,10 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print the table and the problems as JSON.")] = False,
     fix: Annotated[bool, typer.Option("--fix", help="Print the corrected block of the LossWeightHook.")] = False,
 ) -> None:
-    """Says what a config's loss weights come to, and everything that is wrong with them, before any training.
+    """Show a config's loss weights and every problem with them, before any training.
 
-    Builds the model and opens the annotations; trains nothing, needs no GPU, starts no worker. Exits with 0 where all is well and
-    with 2 where there is a problem.
+    Builds the model and opens the annotations. Trains nothing, needs no GPU and starts no workers. Exits with 0 if there is no
+    problem and with 2 otherwise.
     """
     for module in NEEDED:
         if find_spec(module) is None:
@@ -40,7 +40,7 @@ def check(
     console = Console()
     corrected = fixed(result) if fix else None
     if as_json:
-        found: dict[str, Any] = {
+        output: dict[str, Any] = {
             "ok": not result.problems,
             "problems": [vars(problem) for problem in result.problems],
             "datasets": [
@@ -49,15 +49,15 @@ def check(
             ],
             "table": records(result.mix) if result.mix else [],
         }
-        typer.echo(json.dumps({**found, "fix": corrected} if fix else found, indent=2))
+        typer.echo(json.dumps({**output, "fix": corrected} if fix else output, indent=2))
     else:
         if result.mix:
             console.print(table_of(result.mix))
         for note in result.notes:
             console.print(note, markup=False)
         for number, problem in enumerate(result.problems, 1):
-            word = "stops the training" if problem.stops else "think again"
-            console.print(f"{number}. [{word}] {problem.message}", markup=False, soft_wrap=True, highlight=False)
+            severity = "stops the training" if problem.stops else "think again"
+            console.print(f"{number}. [{severity}] {problem.message}", markup=False, soft_wrap=True, highlight=False)
         if not result.problems:
             console.print("No problem found.")
         if corrected is not None:

@@ -1,4 +1,4 @@
-"""The block as it was probably meant."""
+"""Corrects the block of a `LossWeightHook`: the weights as they were probably meant."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from headweights.weights.schedules import COURSES, is_schedule, parse_weight
 
 
 class Fix:
-    """Corrects a block entry by entry; what it cannot guess it leaves out, and says so.
+    """Corrects a block entry by entry. Entries that it cannot guess go into `left_out`.
 
     Args:
         names: The names of the data sets.
-        book: The addresses of the model; None where there is no model.
-        length: How long the training is.
+        book: The addresses of the model; None if there is no model.
+        length: The length of the training.
     """
 
     def __init__(self, names: Sequence[str], book: AddressBook | None, length: Length) -> None:
@@ -96,33 +96,33 @@ class Fix:
 
 
 def _ending(points: list[list[Any]], end: int) -> list[list[Any]]:
-    """The points of a schedule with all that lies after the end of the training brought to the end."""
+    """The points of a schedule, where the part after the end of the training is cut off and the last weight moved to the end."""
     before = [point for point in points if point[0] < end]
     return before + ([[end, points[-1][1]]] if points[-1][0] >= end else [])
 
 
 def as_config(block: Mapping[str, Any], others: Mapping[str, Any], problems: Sequence[Problem], left_out: Sequence[str]) -> str:
-    """The corrected block as lines of a config.
+    """Formats the corrected block as lines of a config.
 
     Args:
         block: The corrected weights.
         others: The hook's other arguments.
-        problems: The problems that were found; one with the learning rate is answered with ``normalize=True``.
-        left_out: Entries that were left out.
+        problems: The problems that were found. A problem with the learning rate adds ``normalize=True``.
+        left_out: The entries that were left out; they become comments.
     """
     arguments = dict(others)
     if any(problem.kind == "learning rate" for problem in problems):
         arguments["normalize"] = True
     lines = ["custom_hooks = [", "    dict(", "        type='LossWeightHook',", "        weights={"]
     for name, given in block.items():
-        lines.append(f"            {name!r}: {_written(given)},")
+        lines.append(f"            {name!r}: {_source(given)},")
     lines += [f"            # left out: {entry}" for entry in left_out]
     lines.append("        },")
     lines += [f"        {name}={value!r}," for name, value in arguments.items()]
     return "\n".join([*lines, "    ),", "]"])
 
 
-def _written(given: Any) -> str:
+def _source(given: Any) -> str:
     if isinstance(given, Mapping):
-        return "{" + ", ".join(f"{key!r}: {_written(value)}" for key, value in given.items()) + "}"
+        return "{" + ", ".join(f"{key!r}: {_source(value)}" for key, value in given.items()) + "}"
     return repr(given)

@@ -1,4 +1,4 @@
-"""Building things without what they print and log."""
+"""Hides what libraries print and log."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Without what pycocotools prints and mmengine logs while things are built: only the findings are wanted."""
-    before = logging.root.manager.disable
+    """Hides what pycocotools prints and mmengine logs below the level of an error, so that only the results are shown."""
+    disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logging.disable(before)
+        logging.disable(disabled)

@@ -1,4 +1,4 @@
-"""An image with boxes: what photographs, tiles and rendered images have in common."""
+"""An image with boxes: a photograph, a tile or a rendered image."""
 
 from dataclasses import dataclass
 
@@ -14,10 +14,10 @@ class AnnotatedImage:
     """An image and the crowns in it.
 
     Args:
-        name: What to call it, without a suffix; unique in its data set.
+        name: Its file name without the suffix; unique in its data set.
         image: Shape (height, width, 3), blue-green-red as in OpenCV.
         boxes: Shape (n, 4): left, top, right, bottom in pixels, where pixel (x, y) covers [x, x + 1) x [y, y + 1).
-        ignored: Shape (m, 4), likewise: regions where a detection is neither right nor wrong.
+        ignored: Shape (m, 4), in the same format: regions where a detection counts neither as right nor as wrong.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Writes annotated images as a data set that mmdetection's `CocoDataset` reads."""
+"""Writes annotated images as a COCO data set for mmdetection's `CocoDataset`."""
 
 import json
 from collections.abc import Iterable

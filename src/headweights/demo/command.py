@@ -1,4 +1,4 @@
-"""`headweights demo`: what the command line adds to the demo."""
+"""The command `headweights demo`."""
 
 import sys
 from importlib.util import find_spec
@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-# What the demo imports or reads, and what a user types to get it.
+# The packages that the demo imports or reads, and the commands that install them.
 NEEDED = {
     "mmengine": 'pip install --no-build-isolation "headweights[mmdet]"',
     "mmcv": 'pip install --no-build-isolation "headweights[mmdet]"',
@@ -30,7 +30,7 @@ def demo(
             _stop(f"the demo needs {module}: {command}")
     from headweights.demo.run import run_demo
 
-    # The file is named because the demo redirects stdout while this console goes on printing.
+    # The demo redirects sys.stdout; a console with an explicit file still prints to the terminal.
     console = Console(file=sys.stdout)
     try:
         run_demo(console, iters=iters, seed=seed, work_dir=work_dir)

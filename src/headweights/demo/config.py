@@ -1,4 +1,4 @@
-"""Finds the demo's configuration files, in an installed wheel or in a checkout, and loads them for a run."""
+"""Finds the demo's config files, in an installed wheel or in a checkout, and loads them for a run."""
 
 import contextlib
 import os
@@ -8,43 +8,39 @@ from pathlib import Path
 from mmengine.config import Config
 
 UNWEIGHTED = "faster-rcnn_r18_fpn_unweighted.py"
-# The same weights twice: by editing heads and pipelines, and as one block.
+# The same weights in two ways: in heads and pipelines, and as one block.
 WEIGHTED = "faster-rcnn_r18_fpn_weighted.py"
 HOOK = "faster-rcnn_r18_fpn_hook.py"
 
-# How often a run measures what each data set contributes, and which data set the detector is for.
+# Iterations between measurements of each data set's contribution, and the data set that the detector is for.
 INTERVAL, TARGET = 15, "real"
 
 
 def config_path(name: str) -> Path:
-    """Finds example configuration `name` of the tree crowns.
+    """Finds the tree crown example config called `name`.
 
     Raises:
         FileNotFoundError: Neither the installed package nor the checkout has it.
     """
-    for path in _candidates(name):
+    # An editable installation may cover src/ only; then the folder is in the checkout around it.
+    folders = [Path(__file__).resolve().parents[3] / "examples"]
+    with contextlib.suppress(ModuleNotFoundError):
+        folders.insert(0, Path(str(files("headweights.examples"))))
+    for folder in folders:
+        path = folder / "tree_crowns" / name
         if path.is_file():
             return path
-    raise FileNotFoundError(f"this installation of headweights has no example configuration tree_crowns/{name}")
-
-
-def _candidates(name: str) -> list[Path]:
-    candidates = []
-    # An editable installation may know src/ only; then the checkout around it has the folder.
-    with contextlib.suppress(ModuleNotFoundError):
-        candidates.append(Path(str(files("headweights.examples") / "tree_crowns" / name)))
-    candidates.append(Path(__file__).resolve().parents[3] / "examples" / "tree_crowns" / name)
-    return candidates
+    raise FileNotFoundError(f"this installation of headweights has no example config tree_crowns/{name}")
 
 
 def load_config(name: str, *, data: Path, work_dir: Path, iters: int, seed: int) -> Config:
-    """Loads configuration `name` as a user would, and sets what the command line decides.
+    """Loads the config `name` as a user would, and applies the options of the command line.
 
     Args:
-        name: File name of the configuration.
+        name: File name of the config.
         data: The folder with the data sets.
-        work_dir: Where the run leaves its configuration, log and checkpoint.
-        iters: Number of training iterations; the held-out tiles are looked at after the last one.
+        work_dir: Where the run writes its config, log and checkpoint.
+        iters: Number of training iterations; the held-out tiles are evaluated after the last one.
         seed: Seed of the initial parameters, the order of the images and the samplers.
     """
     before = os.environ.get("TREE_CROWNS")
@@ -60,18 +56,18 @@ def load_config(name: str, *, data: Path, work_dir: Path, iters: int, seed: int)
     config.experiment_name = work_dir.name
     config.train_cfg.max_iters = config.train_cfg.val_interval = iters
     config.randomness = {"seed": seed}
-    # mmengine keeps visualizers by name, for as long as the process lives: the second run would log into the first one's folder.
+    # mmengine caches visualizers by name for the whole process. With the same name, both runs would log to the first's folder.
     config.visualizer.name = work_dir.name
     return config
 
 
 def measuring(config: Config) -> Config:
-    """Has a run measure what each data set contributes to each head; without weights in its configuration, all weigh 1.
+    """Makes a run measure what each data set contributes to each head. If the config has no weights, all data sets weigh 1.
 
     Args:
         config: Changed in place.
     """
-    import headweights.mmdet  # noqa: F401  (a configuration's custom_imports are imported when it is read, and that was before)
+    import headweights.mmdet  # noqa: F401  (custom_imports take effect only while a config is read, so import it here)
 
     if not config.get("custom_hooks"):
         config.custom_imports = {"imports": ["headweights.mmdet"], "allow_failed_imports": False}

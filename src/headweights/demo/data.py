@@ -1,4 +1,4 @@
-"""The demo's three data sets: few real tiles, many rendered ones, and tiles of another site to test on."""
+"""The demo's three data sets: a few real tiles, many rendered ones, and test tiles from other places."""
 
 import json
 from collections.abc import Iterator
@@ -9,27 +9,27 @@ import numpy as np
 
 from headweights.demo.annotated import AnnotatedImage
 from headweights.demo.coco import write_coco
-from headweights.demo.pictures import read_picture
+from headweights.demo.photographs import read_photograph
 from headweights.demo.render import render_crowns
 from headweights.demo.tiles import cut_tiles
 
 REAL_PLACE = "YELL-528"
 HELD_OUT_PLACES = ("YELL-541", "OSBS", "SOAP")
 
-# The mix that weights are for: real images are dear and rendered ones are free, so there are ten times as many.
+# A typical mix: real images are expensive and rendered ones are free, so there are ten times as many rendered images.
 REAL_TILES = 16
 RENDERED_TILES = 160
 # In pixels of 0.2 m.
 TRAINING_TILE = 128
-# The held-out pictures of OSBS and SOAP are 200 pixels wide: four tiles each, and nothing left out.
+# The held-out images of OSBS and SOAP are 200 pixels wide: exactly four tiles each.
 HELD_OUT_TILE = 100
-# A real tile to train on shows a stand, not a meadow.
+# Training tiles have at least this many crowns, which leaves out meadows.
 LEAST_CROWNS = 2
 
 
 @dataclass(frozen=True)
-class DataSet:
-    """A data set on disk: `folder`/images and `folder`/annotations.json, with what it holds."""
+class DemoDataSet:
+    """A data set on disk, in `folder`/images and `folder`/annotations.json, with its number of images and boxes."""
 
     name: str
     use: str
@@ -39,13 +39,13 @@ class DataSet:
     boxes: int
 
 
-def make_data(folder: Path, seed: int) -> list[DataSet]:
-    """Writes the data sets `real`, `rendered` and `held_out` below `folder`. The same seed gives the same data.
+def make_data(folder: Path, seed: int) -> list[DemoDataSet]:
+    """Writes the data sets `real`, `rendered` and `held_out` to `folder`. The same seed gives the same data.
 
     Raises:
-        FileNotFoundError: The package `deepforest`, which brings the photographs, is not installed.
+        FileNotFoundError: The package `deepforest`, which contains the photographs, is not installed.
     """
-    held_out = (tile for place in HELD_OUT_PLACES for tile in cut_tiles(read_picture(place), HELD_OUT_TILE))
+    held_out = (tile for place in HELD_OUT_PLACES for tile in cut_tiles(read_photograph(place), HELD_OUT_TILE))
     sources = (
         ("real", "training", f"photographs, {REAL_PLACE}", _real(seed)),
         ("rendered", "training", "made by this demo", _rendered(seed)),
@@ -54,23 +54,23 @@ def make_data(folder: Path, seed: int) -> list[DataSet]:
     data_sets = []
     for name, use, origin, images in sources:
         write_coco(images, folder / name)
-        data_sets.append(DataSet(name, use, origin, folder / name, *_count(folder / name)))
+        data_sets.append(DemoDataSet(name, use, origin, folder / name, *_count(folder / name)))
     return data_sets
 
 
 def _real(seed: int) -> Iterator[AnnotatedImage]:
-    stands = [tile for tile in cut_tiles(read_picture(REAL_PLACE), TRAINING_TILE) if len(tile.boxes) >= LEAST_CROWNS]
+    stands = [tile for tile in cut_tiles(read_photograph(REAL_PLACE), TRAINING_TILE) if len(tile.boxes) >= LEAST_CROWNS]
     chosen = np.random.default_rng(seed).choice(len(stands), REAL_TILES, replace=False)
     return (stands[index] for index in sorted(chosen))
 
 
 def _rendered(seed: int) -> Iterator[AnnotatedImage]:
-    # One seed an image, so that each is the same however many are made.
+    # One seed per image, so that an image does not depend on how many others there are.
     seeds = np.random.SeedSequence(seed).generate_state(RENDERED_TILES)
     return (render_crowns(f"rendered_{i:03}", TRAINING_TILE, int(own)) for i, own in enumerate(seeds))
 
 
 def _count(folder: Path) -> tuple[int, int]:
-    """How many images and boxes (ignored regions are none) the annotations in `folder` hold."""
+    """The number of images and of boxes in the annotations of `folder`, without ignored regions."""
     content = json.loads((folder / "annotations.json").read_text(encoding="utf-8"))
     return len(content["images"]), sum(not row["iscrowd"] for row in content["annotations"])

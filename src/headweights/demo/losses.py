@@ -1,4 +1,4 @@
-"""What a head's loss was on each data set, raw and with its weights, as a run logged it."""
+"""Reads each head's loss on each data set, raw and weighted, from the log of a run."""
 
 import json
 from collections import defaultdict
@@ -7,20 +7,20 @@ from pathlib import Path
 
 from headweights.run_record.log_entries import RAW_LOSS, WEIGHTED_LOSS
 
-# The mean over so many of the last measurements: one is of one batch.
+# How many of the last measurements are averaged. A single one covers a single batch.
 LAST = 6
 
 
 @dataclass(frozen=True)
 class HeadLoss:
-    """The loss of one head on one data set, towards the end of a run.
+    """The loss of one head on one data set, near the end of a run.
 
     Args:
         dataset: Name of the data set.
         head: The head's path.
         weight: The weight of the data set's images in that head.
-        raw: The head's loss, classification and boxes, as if all weights were 1.
-        weighted: The same with the weights.
+        raw: The head's loss, classification plus boxes, as if all weights were 1.
+        weighted: The same loss with the weights.
     """
 
     dataset: str
@@ -31,7 +31,7 @@ class HeadLoss:
 
 
 def losses_by_head(log: Path) -> list[HeadLoss]:
-    """Reads what :class:`headweights.mmdet.ContributionHook` logged.
+    """Reads the losses that ``LossWeightHook`` logged, averaged over the last measurements.
 
     Args:
         log: The ``scalars.json`` of a run.
@@ -46,8 +46,9 @@ def losses_by_head(log: Path) -> list[HeadLoss]:
                 sums[dataset, term.rpartition(".")[0]][quantity] += value
         for key, losses in sums.items():
             measured[key].append(losses)
-    found = []
-    for (dataset, head), rows in sorted(measured.items()):
-        raw, weighted = (sum(row[quantity] for row in rows[-LAST:]) / len(rows[-LAST:]) for quantity in (RAW_LOSS, WEIGHTED_LOSS))
-        found.append(HeadLoss(dataset, head, weighted / raw if raw else 0.0, raw, weighted))
-    return found
+    rows = []
+    for (dataset, head), measurements in sorted(measured.items()):
+        last = measurements[-LAST:]
+        raw, weighted = (sum(losses[quantity] for losses in last) / len(last) for quantity in (RAW_LOSS, WEIGHTED_LOSS))
+        rows.append(HeadLoss(dataset, head, weighted / raw if raw else 0.0, raw, weighted))
+    return rows

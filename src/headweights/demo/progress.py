@@ -6,12 +6,12 @@ from mmengine.hooks import Hook
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-# Where there is no terminal to draw a bar in, a line every so many iterations.
+# Iterations between lines of output, if there is no terminal to draw a bar in.
 LINE_EVERY = 50
 
 
 def progress_bar(console: Console) -> Progress:
-    """A bar with the loss, the elapsed and the remaining time. It leaves stdout alone, which the demo redirects itself."""
+    """A bar with the loss, the elapsed and the remaining time. It does not redirect stdout, since the demo does so itself."""
     return Progress(
         TextColumn("{task.description:>18}"),
         BarColumn(),
@@ -27,11 +27,11 @@ def progress_bar(console: Console) -> Progress:
 
 
 class ProgressHook(Hook):
-    """Advances a bar after each training iteration and each test image; without a terminal, prints a line now and then.
+    """Advances a bar after each training iteration and each test image. Without a terminal it prints a line now and then.
 
     Args:
         progress: The bars; this hook adds its own.
-        title: What the bar is called.
+        title: The name of the run, shown before the bar.
     """
 
     def __init__(self, progress: Progress, title: str) -> None:

@@ -1,9 +1,8 @@
-"""Renders aerial images of tree crowns: as many as one wants, with boxes that are exact.
+"""Renders any number of aerial images of tree crowns, with exact boxes.
 
-A rendered image gets right what geometry decides: crowns are roundish blobs of a certain size, lit from one side, with
-a shadow on the other, in front of textured ground, and the box is where the crown's pixels are, to the pixel. It gets
-wrong what nature decides: real branches, dead wood, grass, rock and light look different. Nothing here is copied or
-learnt from a photograph.
+The geometry of a rendered image is right: crowns are roundish blobs of realistic size, lit from one side, with a shadow on
+the other, on textured ground, and a box fits the crown's pixels exactly. Its appearance is wrong: real branches, dead wood,
+grass, rock and light look different. Nothing here is copied or learnt from a photograph.
 """
 
 from dataclasses import dataclass
@@ -17,29 +16,30 @@ from headweights.demo.annotated import AnnotatedImage, Image, as_boxes
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-# Blue, green, red. A ground is a mix of two of these; a crown is one colour, lit.
+# Blue, green, red. The ground mixes two of its colours; a crown has one colour, shaded.
 GROUNDS = ((70, 125, 110), (95, 150, 140), (140, 170, 185), (110, 130, 150), (60, 100, 80), (165, 175, 180))
 LEAVES = ((55, 110, 85), (60, 95, 75), (75, 130, 120), (70, 120, 140), (50, 85, 60))
 DEAD_WOOD = (165, 170, 175)
 DEAD_SHARE = 0.15
 
-# In pixels of 0.2 m: the median crown is 4 m wide, and nineteen in twenty are between 1.5 and 10 m.
+# In pixels of 0.2 m: the median crown is 4 m wide, and 95 % are between 1.5 and 10 m.
 MEDIAN_RADIUS = 9.5
 RADIUS_SPREAD = 0.45
 SMALLEST_RADIUS, LARGEST_RADIUS = 3.5, 25.0
 
-# Crowns planted on a square of one median radius: from a few trees on a meadow to a closed stand.
+# Crowns per square of one median radius: from a few trees on a meadow to a closed stand.
 SPARSEST, DENSEST = 0.02, 0.14
-# Crowns may touch and overlap a little, as in a stand: the least distance of two centres, in sums of their radii.
+# Crowns may touch and overlap a little, as in a stand: the smallest distance of two centres, as a multiple of the sum of
+# their radii.
 CLOSEST = 0.75
-# A crown is not planted if less than this of it would be inside the image, or less than this of another could be seen.
+# At least this share of a new crown lies inside the image, and at least this share of every other crown stays visible.
 LEAST_VISIBLE = 0.5
 SMALLEST_BOX = 4
 
 
 @dataclass(frozen=True)
 class _Sun:
-    """Where the light comes from: a unit vector in the image, and the shadow's length in crown radii."""
+    """The direction of the light, a unit vector in the image, and the length of shadows in crown radii."""
 
     x: float
     y: float
@@ -47,15 +47,10 @@ class _Sun:
 
 
 def render_crowns(name: str, size: int, seed: int) -> AnnotatedImage:
-    """Renders an image of `size` x `size` pixels with one crown or more; the same arguments give the same image.
+    """Renders an image of `size` x `size` pixels with at least one crown. The same arguments give the same image.
 
-    Every crown in the image has its box: the smallest one that holds the crown's visible pixels.
-
-    Raises:
-        ValueError: `size` is less than 32, too small for a crown.
+    Every crown has a box: the smallest one around its visible pixels.
     """
-    if size < 32:
-        raise ValueError(f"a rendered image is at least 32 pixels wide, not {size}")
     rng = np.random.default_rng(seed)
     angle = rng.uniform(0, 2 * np.pi)
     sun = _Sun(float(np.cos(angle)), float(np.sin(angle)), float(rng.uniform(0.4, 1.4)))
@@ -75,7 +70,7 @@ def render_crowns(name: str, size: int, seed: int) -> AnnotatedImage:
 
 @dataclass(frozen=True)
 class _Crown:
-    """A crown before it is painted; `rim` is 0 in its centre, 1 on its outline and more outside."""
+    """A crown before it is painted. `rim` is 0 at its centre, 1 on its outline and larger outside."""
 
     x: float
     y: float
@@ -85,7 +80,7 @@ class _Crown:
 
 
 def _plant(size: int, rng: np.random.Generator) -> list[_Crown]:
-    """Plants crowns in the order in which they are painted, the largest (and highest) last."""
+    """Plants crowns in painting order, with the largest (and highest) last."""
     wanted = max(1, int(rng.uniform(SPARSEST, DENSEST) * (size / MEDIAN_RADIUS) ** 2))
     radii = MEDIAN_RADIUS * np.exp(RADIUS_SPREAD * rng.standard_normal(wanted))
     crowns: list[_Crown] = []
@@ -125,7 +120,7 @@ def _leaves_all_visible(crown: _Crown, below: list[_Crown]) -> bool:
 
 
 def _visible(masks: list[Mask]) -> list[Mask]:
-    """What can be seen of each mask when they are painted in this order."""
+    """The visible part of each mask if they are painted in this order."""
     covered = np.zeros_like(masks[0])
     seen = []
     for mask in reversed(masks):
@@ -148,7 +143,7 @@ def _too_small(mask: Mask) -> bool:
 
 
 def _noise(size: int, coarsest: int, rng: np.random.Generator) -> Floats:
-    """Smooth noise, shape (size, size), about -1 to 1: random grids of `coarsest` cells, of twice as many, ..., added up."""
+    """Smooth noise, shape (size, size), about -1 to 1: the sum of random grids of `coarsest` cells, twice as many, and so on."""
     total = np.zeros((size, size), dtype=np.float32)
     cells, height = coarsest, 0.5
     while cells <= size:
@@ -159,7 +154,7 @@ def _noise(size: int, coarsest: int, rng: np.random.Generator) -> Floats:
 
 
 def _ground(size: int, rng: np.random.Generator) -> Floats:
-    """Ground of two colours in patches, with grain, and now and then fallen trunks: long and thin, not to be found."""
+    """Ground in patches of two colours, with grain and sometimes fallen trunks. Trunks are distractors and have no boxes."""
     first, second = (np.array(GROUNDS[i], dtype=np.float32) for i in rng.choice(len(GROUNDS), 2, replace=False))
     share = np.clip(0.5 + _noise(size, 3, rng), 0, 1)[..., None]
     ground = first * share + second * (1 - share)
@@ -171,7 +166,7 @@ def _ground(size: int, rng: np.random.Generator) -> Floats:
 
 
 def _shadow(crown: _Crown, sun: _Sun) -> Floats:
-    """What a crown's shadow leaves of the light, shape (size, size): the crown drawn out away from the sun."""
+    """The share of light that a crown's shadow lets through, shape (size, size): the crown's disc stretched away from the sun."""
     shadow = np.zeros(crown.mask.shape, dtype=np.float32)
     for step in np.linspace(0, 1, 6):
         reach = step * sun.shadow * crown.radius
@@ -181,7 +176,7 @@ def _shadow(crown: _Crown, sun: _Sun) -> Floats:
 
 
 def _lit_crown(crown: _Crown, sun: _Sun, rng: np.random.Generator) -> Floats:
-    """A crown's colours, shape (size, size, 3): a dome, lighter towards the sun, with clumps of leaves."""
+    """A crown's colours, shape (size, size, 3): a dome, brighter towards the sun, with clumps of leaves."""
     size = crown.mask.shape[0]
     dead = rng.random() < DEAD_SHARE
     colour = np.array(DEAD_WOOD if dead else LEAVES[rng.integers(len(LEAVES))], dtype=np.float32)

@@ -1,4 +1,4 @@
-"""The demo from beginning to end."""
+"""Runs the whole demo."""
 
 import contextlib
 import os
@@ -8,26 +8,26 @@ from rich.console import Console
 
 from headweights.demo.work_dir import claim
 
-# What a run leaves in its work directory. `screen.log` holds what mmengine and COCO's evaluation would have printed.
+# The files and folders in a work directory. `screen.log` has what mmengine and COCO's evaluation would have printed.
 DATA, SCREEN_LOG, REPORT = "data", "screen.log", "report.html"
 RUNS = ("unweighted", "weighted")
 
 
 def run_demo(console: Console, *, iters: int, seed: int, work_dir: Path) -> None:
-    """Trains the tree crown detector without and with weights, and prints what came of it.
+    """Trains the tree crown detector without and with weights, and prints the results.
 
     Args:
-        console: Where to print; everything else that is printed meanwhile goes to `work_dir`/screen.log.
+        console: Where to print. All other output goes to `work_dir`/screen.log.
         iters: Number of training iterations of each of the two runs.
         seed: Seed of the data and of both runs.
-        work_dir: Folder for data, configurations, logs and checkpoints. An earlier run in it is replaced.
+        work_dir: Folder for data, configs, logs and checkpoints. An earlier run in it is replaced.
 
     Raises:
-        FileExistsError: `work_dir` holds files that are not of an earlier run.
-        FileNotFoundError: The photographs or the configurations are not installed.
+        FileExistsError: `work_dir` is a file, or contains files but no earlier run.
+        FileNotFoundError: The photographs or the configs are not installed.
     """
-    # Before torch is loaded: threads that wait for each other sleep, instead of spinning on cores that another process may
-    # need. An iteration takes 0.30 s instead of 0.23 s on two idle cores, but 0.4 s instead of 4 s beside a busy process.
+    # Set before torch is loaded: waiting threads then sleep instead of spinning on cores that another process may need. An
+    # iteration takes 0.30 s instead of 0.23 s on two idle cores, but 0.4 s instead of 4 s beside a busy process.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     work_dir = work_dir.absolute()
     if claim(work_dir, (DATA, SCREEN_LOG, REPORT, *RUNS)):
@@ -42,7 +42,7 @@ def run_demo(console: Console, *, iters: int, seed: int, work_dir: Path) -> None
 
 def _run(console: Console, iters: int, seed: int, work_dir: Path) -> None:
     with console.status("making the data sets and loading mmdetection"):
-        # These load torch and mmdetection: seconds, in which there is something to look at now.
+        # Imported here because torch and mmdetection take seconds to load, and the user sees the status meanwhile.
         from headweights.demo.config import HOOK, UNWEIGHTED, load_config, measuring
         from headweights.demo.data import make_data
         from headweights.demo.losses import losses_by_head

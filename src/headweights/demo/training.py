@@ -1,4 +1,4 @@
-"""One training with mmengine's `Runner`, and what it leaves behind."""
+"""One training with mmengine's `Runner`, and its results."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +16,10 @@ class Trained:
     """A finished training.
 
     Args:
-        name: What the run is called.
+        name: The name of the run.
         precision: The average precision on the held-out tiles, by place and on `all`.
-        seconds: How long it took, the test included.
-        config, log, scalars, checkpoint: Files that it left.
+        seconds: The duration in seconds, including the test.
+        config, log, scalars, checkpoint: Files that it wrote.
     """
 
     name: str
@@ -32,11 +32,11 @@ class Trained:
 
 
 def train(config: Config, *hooks: Hook) -> Trained:
-    """Trains what `config` describes, as mmdetection's `tools/train.py` does, with more hooks.
+    """Trains a config as mmdetection's `tools/train.py` does, with additional hooks.
 
     Args:
         config: Has an `IterBasedTrainLoop` on a `ConcatDataset`, a `CocoMetric`, a `work_dir` and an `experiment_name`.
-        *hooks: Hooks to register besides those of the configuration.
+        *hooks: Hooks to register in addition to those of the config.
     """
     started = monotonic()
     work_dir = Path(config.work_dir)

@@ -1,7 +1,7 @@
-"""What `headweights report` shows: one page of what was set and what came out, of one training run or several side by side.
+"""`headweights report`: one HTML page with the settings and results of one training run, or of several side by side.
 
-It reads the files that a run leaves and nothing else, without torch or mmdetection. From the files to the page: `log` (curves,
-of `scalars.json`), `record` (data sets, heads and weights, of `headweights.json`), `settings` (of the config's dump), `run` (the
-three together), `words`, `pictures`, `charts`, `tables` (what is shown of them) and `page` (the HTML file: `write_report`).
-Another framework's adapter writes the same two files or makes a `Run` of its own.
+It reads only the files that a run writes, without torch or mmdetection. The modules: `log` reads the curves from `scalars.json`,
+`record` the data sets, heads and weights from `headweights.json`, and `settings` the dumped config; `run` combines the three;
+`words`, `pictures`, `charts` and `tables` prepare what the page shows; `page` writes it (`write_report`). An adapter for another
+framework writes the same two files or creates a `Run` itself.
 """

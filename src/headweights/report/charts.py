@@ -1,10 +1,10 @@
-"""The charts: which curves go together, as data for the page's script."""
+"""Groups the curves into charts, as data for the page's script."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 from headweights.report.log import Curve
 from headweights.report.run import Run
@@ -19,7 +19,7 @@ from headweights.run_record.log_entries import (
     split_pair,
 )
 
-# More points than a screen has pixels only make the file large.
+# More points than a screen has pixels would only enlarge the file.
 MOST_POINTS = 2000
 _DIGITS = 5
 
@@ -28,8 +28,8 @@ _PLAIN = "~g"
 
 
 @dataclass
-class Trace:
-    """A curve in a chart. `datasets` and `run` are numbers: what its colour and dashes are, and what switches it off."""
+class Line:
+    """A curve in a chart. The numbers in `datasets` and `run` select its colour and dashes and the buttons that hide it."""
 
     name: str
     run: int
@@ -40,9 +40,16 @@ class Trace:
 
 @dataclass
 class Chart:
-    """A chart: its title, what its y axis holds and how it is written (d3), the axis' range where it is fixed.
+    """A chart.
 
-    With `steps` a value holds until the next one; with `from_zero` the axis begins at 0, so that heights compare.
+    Args:
+        title: The title.
+        y: The label of the y axis.
+        format: The d3 format of its values.
+        range: Its range. Default: None, chosen by Plotly.
+        steps: Whether a value holds until the next one, instead of a line between them.
+        from_zero: Whether the y axis starts at 0.
+        traces: The curves.
     """
 
     title: str
@@ -51,17 +58,12 @@ class Chart:
     range: tuple[float, float] | None = None
     steps: bool = False
     from_zero: bool = False
-    traces: list[Trace] = field(default_factory=list)
-
-    @property
-    def as_dict(self) -> dict[str, Any]:
-        """The chart as JSON data."""
-        return asdict(self)
+    traces: list[Line] = field(default_factory=list)
 
 
 @dataclass
 class Group:
-    """Charts under one heading; those in `more` are folded away at first."""
+    """Charts under one heading. Those in `more` are collapsed at first."""
 
     title: str
     charts: list[Chart]
@@ -69,18 +71,23 @@ class Group:
 
 
 def thin(curve: Curve) -> tuple[list[int], list[float | None]]:
-    """At most 2000 points of a curve: of each stretch the lowest and the highest value, so that no spike is lost."""
+    """Reduces a curve to about 2000 points: the lowest and the highest value of each stretch, so that no spike is lost."""
     steps, values = curve.steps, curve.values
     if len(steps) > MOST_POINTS:
         width = -(-2 * len(steps) // MOST_POINTS)
-        kept: set[int] = {0, len(steps) - 1}
+        chosen: set[int] = {0, len(steps) - 1}
         for begin in range(0, len(steps), width):
             stretch = range(begin, min(begin + width, len(steps)))
             finite = [index for index in stretch if values[index] is not None] or [begin]
-            kept.update((min(finite, key=lambda i: values[i] or 0), max(finite, key=lambda i: values[i] or 0)))
-        indices = sorted(kept)
+            chosen.update((min(finite, key=lambda i: values[i] or 0), max(finite, key=lambda i: values[i] or 0)))
+        indices = sorted(chosen)
         steps, values = [steps[index] for index in indices], [values[index] for index in indices]
-    return steps, [None if value is None else float(f"{value:.{_DIGITS}g}") for value in values]
+    return steps, [None if value is None else _rounded(value) for value in values]
+
+
+def _rounded(value: float) -> float:
+    rounded = float(f"{value:.{_DIGITS}g}")
+    return rounded if math.isfinite(rounded) else value  # the largest floats round to infinity
 
 
 @dataclass
@@ -88,48 +95,48 @@ class Charts:
     """Makes the charts of runs.
 
     Args:
-        runs: The runs, in the order of their dashes.
-        datasets: The data sets' names, in the order of their colours.
+        runs: The runs. Their order determines their dashes.
+        datasets: The names of the data sets. Their order determines their colours.
     """
 
     runs: Sequence[Run]
     datasets: Sequence[str]
 
     def losses(self) -> list[Group]:
-        """Raw and weighted losses, a group a head, a pair of charts a loss."""
+        """Raw and weighted losses: a group per head, a pair of charts per loss."""
         groups: dict[str, list[Chart]] = {}
         for term in self._terms(RAW_LOSS, WEIGHTED_LOSS):
             charts = [
-                self._of_entries(quantity, term, said, "loss")
-                for quantity, said in ((RAW_LOSS, "raw"), (WEIGHTED_LOSS, "weighted"))
+                self._of_entries(quantity, term, kind, "loss")
+                for quantity, kind in ((RAW_LOSS, "raw"), (WEIGHTED_LOSS, "weighted"))
             ]
             groups.setdefault(self._head(term), []).extend(chart for chart in charts if chart.traces)
         return [_folded(head, charts, 8) for head, charts in groups.items()]
 
     def loss_shares(self) -> list[Group]:
-        """Each data set's share of the weighted loss, a chart a term."""
+        """Each data set's share of the weighted loss: a chart per term."""
         return self._grouped(LOSS_SHARE, "share of the loss", _SHARE, (0, 1))
 
     def gradient_shares(self) -> list[Group]:
-        """Each data set's share of the gradient, a chart a head."""
+        """Each data set's share of the gradient: a chart per head."""
         return self._grouped(GRADIENT_SHARE, "share of the gradient", _SHARE, (0, 1))
 
     def weights(self) -> list[Group]:
-        """The weights that move, a chart a term."""
-        charts = [self._of_entries(WEIGHT, term, "", "weight", keep=_moves, steps=True) for term in self._terms(WEIGHT)]
+        """The weights that change: a chart per term."""
+        charts = [self._of_entries(WEIGHT, term, "", "weight", shows=_changes, steps=True) for term in self._terms(WEIGHT)]
         return _one_group([chart for chart in charts if chart.traces])
 
     def cosines(self) -> list[Group]:
-        """The cosine between two data sets' gradients, a chart a head."""
+        """The cosines between the gradients of two data sets: a chart per head."""
         charts = [self._of_entries(GRADIENT_COSINE, term, "", "cosine", range=(-1, 1)) for term in self._terms(GRADIENT_COSINE)]
         return _one_group([chart for chart in charts if chart.traces])
 
     def metrics(self) -> list[Group]:
-        """The validation metrics, a chart each."""
+        """The validation metrics: a chart per metric."""
         return _one_group(self._plain(lambda run: run.log.metrics, ""), 6)
 
     def training(self) -> list[Group]:
-        """What mmengine logs of the training by itself: the loss and the learning rate first, the rest folded away."""
+        """mmengine's own training scalars: losses and learning rate first, the others collapsed."""
         charts = self._plain(lambda run: run.log.training, "")
         first = [chart for name in ("loss", "lr", "grad_norm") for chart in charts if chart.title == name]
         rest = [chart for chart in charts if chart not in first]
@@ -143,7 +150,7 @@ class Charts:
         return list(dict.fromkeys(entry.term for run in self.runs for entry in run.log.entries if entry.quantity in quantities))
 
     def _head(self, term: str) -> str:
-        # A record knows where a head's path ends and its loss begins.
+        # Prefer a run with a record, which tells a head's path from its losses.
         recorded = [run for run in self.runs if run.record]
         return (recorded or self.runs)[0].split_term(term)[0]
 
@@ -151,25 +158,25 @@ class Charts:
         self,
         quantity: str,
         term: str,
-        said: str,
+        kind: str,
         y: str,
         *,
-        keep: Callable[[Curve], bool] = lambda curve: bool(curve.finite),
+        shows: Callable[[Curve], bool] = lambda curve: bool(curve.finite),
         format: str = _PLAIN,
         range: tuple[float, float] | None = None,
         steps: bool = False,
     ) -> Chart:
-        chart = Chart(f"{term}, {said}" if said else term, y, format, range, steps, from_zero=range is None)
+        chart = Chart(f"{term}, {kind}" if kind else term, y, format, range, steps, from_zero=range is None)
         for number, run in enumerate(self.runs):
             for entry, curve in sorted(run.log.entries.items(), key=lambda item: self._numbers(item[0])):
-                if entry.quantity == quantity and entry.term == term and keep(curve):
+                if entry.quantity == quantity and entry.term == term and shows(curve):
                     name = entry.dataset if len(self.runs) == 1 else f"{entry.dataset} · {run.name}"
-                    chart.traces.append(Trace(name, number, self._numbers(entry), *thin(curve)))
+                    chart.traces.append(Line(name, number, self._numbers(entry), *thin(curve)))
         return chart
 
     def _numbers(self, entry: Entry) -> list[int]:
         names = split_pair(entry.dataset, self.datasets) if entry.quantity == GRADIENT_COSINE else (entry.dataset,)
-        # A pair's line has the colour of the last one. With the target last, every line would have the target's.
+        # A pair's line has the colour of its last data set. The target goes first, or all lines would have the target's colour.
         targets = {run.record.target for run in self.runs if run.record}
         if len(names) == 2 and names[1] in targets:
             names = names[::-1]
@@ -180,11 +187,11 @@ class Charts:
         for number, run in enumerate(self.runs):
             for name, curve in curves(run).items():
                 chart = charts.setdefault(name, Chart(name, y))
-                chart.traces.append(Trace(run.name, number, [], *thin(curve)))
+                chart.traces.append(Line(run.name, number, [], *thin(curve)))
         return list(charts.values())
 
 
-def _moves(curve: Curve) -> bool:
+def _changes(curve: Curve) -> bool:
     return len(set(curve.finite)) > 1
 
 
@@ -197,5 +204,5 @@ def _one_group(charts: list[Chart], first: int = 12) -> list[Group]:
 
 
 def all_charts(groups: Iterable[Group]) -> list[Chart]:
-    """The charts of groups, those folded away too."""
+    """All charts of the groups, including collapsed ones."""
     return [chart for group in groups for chart in (*group.charts, *group.more)]

@@ -1,4 +1,4 @@
-"""`headweights report`: what the command line adds to the report."""
+"""The command `headweights report`."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -8,15 +8,15 @@ import typer
 
 from headweights.errors import WeightError
 
-# What the report imports, besides what comes with headweights.
+# The packages that the report imports, in addition to the dependencies of headweights.
 NEEDED = {"jinja2": "jinja2", "PIL": "pillow", "plotly": "plotly"}
 
 
 def report(
     work_dirs: Annotated[list[Path], typer.Argument(metavar="WORK_DIR...", help="Work directories of training runs.")],
-    out: Annotated[Path | None, typer.Option(help="The file to write; report.html in the first WORK_DIR by default.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The file to write. Default: report.html in the first WORK_DIR.")] = None,
 ) -> None:
-    """Show what was set and what came out, of one run or several side by side, in one HTML file."""
+    """Write an HTML report with the settings and results of one run, or of several side by side."""
     for module, package in NEEDED.items():
         if find_spec(module) is None:
             _stop(f'the report needs {package}: pip install "headweights[report]"', 1)

@@ -6,21 +6,21 @@
   const off = { dataset: new Set(), run: new Set() };
   const drawn = new Set();
 
-  // A theme's colour as the browser computes it: what var() and light-dark() come to at this moment.
+  // A colour of the current theme, as the browser resolves var() and light-dark().
   const probe = document.body.appendChild(document.createElement("i"));
   probe.hidden = true;
   const colour = (name) => {
     probe.style.color = `var(--${name})`;
     return getComputedStyle(probe).color;
   };
-  // Plotly takes text for markup.
+  // Plotly interprets text as markup.
   const literally = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
   const ofDataset = (number) => colour(`d${number % COLOURS}`);
 
   const isOn = (datasets, runs) => !datasets.some((n) => off.dataset.has(n)) && !runs.some((n) => off.run.has(n));
 
   function trace(curve, chart) {
-    // A pair of data sets: the line is of the one, its points are of the other. No data set: the colour of text.
+    // For a pair of data sets, the line has the colour of one and the points that of the other. Without data sets: the text colour.
     const [first, second] = [curve.datasets[0], curve.datasets.at(-1)];
     const line = curve.datasets.length ? ofDataset(second) : colour("text");
     const isPair = curve.datasets.length > 1;
@@ -64,19 +64,19 @@
       },
     };
   }
-  // A finger that drags means to scroll the page.
+  // On a touch screen, dragging scrolls the page.
   const coarse = matchMedia("(pointer: coarse)").matches;
 
   function draw(figure) {
     const chart = charts[figure.dataset.chart];
-    // Without Plotly's own buttons: they hide data, and one of them would send it to a server.
+    // Plotly's own buttons are off: they hide data, and one of them would send it to a server.
     const config = { responsive: true, displayModeBar: false };
     Plotly.react(figure.querySelector(".plot"), chart.traces.map((curve) => trace(curve, chart)), layout(chart), config);
     drawn.add(figure);
   }
   const redraw = () => drawn.forEach(draw);
 
-  // Charts are drawn when they come near: a page of a hundred opens as fast as a page of one.
+  // A chart is drawn when it comes near the viewport, so a page with a hundred charts opens as fast as a page with one.
   const figures = [...document.querySelectorAll(".chart")];
   const near = new IntersectionObserver(
     (entries) => entries.filter((entry) => entry.isIntersecting).forEach((entry) => (near.unobserve(entry.target), draw(entry.target))),
@@ -109,7 +109,7 @@
     try {
       localStorage.setItem("headweights-theme", theme);
     } catch {
-      // Some browsers keep nothing for a file: the choice lasts as long as the page.
+      // Some browsers have no storage for files: the choice lasts until the page is closed.
     }
     label();
     redraw();

@@ -1,11 +1,11 @@
-"""The page: one HTML file with everything in it, to be opened from anywhere."""
+"""The page: one self-contained HTML file."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from headweights.run_record.log_entries import GRADIENT_COSINE, GRADIENT_SHARE, 
 
 DEFAULT_NAME = "report.html"
 
-# As many colours as page.css has; further data sets take them again, with points on their curves.
+# The number of colours in page.css. Further data sets reuse them, with points on their curves.
 COLOURS = 8
 
 
@@ -32,24 +32,24 @@ def write_report(work_dirs: Sequence[Path], out: Path) -> Path:
     """Writes the report of one training run, or of several side by side.
 
     Args:
-        work_dirs: The runs' work directories, as mmengine makes them. The first is what the others are compared with.
-        out: The HTML file; its folder is made, an earlier file is replaced.
+        work_dirs: The work directories of the runs, as mmengine creates them. The others are compared with the first.
+        out: The HTML file. Its folder is created if needed, and an earlier file is replaced.
 
     Returns:
         The absolute path of the file.
 
     Raises:
-        WeightError: A work directory does not exist or holds no log, or `out` is a folder. Nothing is written.
-        OSError: The file cannot be written. An earlier one stays as it was.
+        WeightError: A work directory does not exist or contains no log, or `out` is a folder. Nothing is written.
+        OSError: The file cannot be written. An earlier file is unchanged.
     """
     if not work_dirs:
-        raise WeightError("no work directory is named; a report is of one run at least.")
+        raise WeightError("no work directory is named; a report needs at least one run.")
     if out.is_dir():
         raise WeightError(f"{out} is a folder; name the HTML file to write.")
     page = make_page(read_runs(work_dirs))
     out = Path(os.path.abspath(out))
     out.parent.mkdir(parents=True, exist_ok=True)
-    # In one go: a reader of the file share sees the earlier report or this one.
+    # Replaced in one step, so that nobody sees a half-written report.
     part = out.with_name(f"{out.name}.{os.getpid()}.part")
     try:
         part.write_text(page, encoding="utf-8", errors="replace")
@@ -61,7 +61,7 @@ def write_report(work_dirs: Sequence[Path], out: Path) -> Path:
 
 @dataclass
 class _Section:
-    """A section of charts. `empty` says why there is none where there are no groups."""
+    """A section of charts. `empty` is the text if there are no charts."""
 
     anchor: str
     short: str
@@ -74,7 +74,7 @@ class _Section:
 
 @dataclass
 class _Shown:
-    """A data set as the page shows it: its weights in words, run by run, and pictures."""
+    """A data set on the page: its weights in words for each run, and its sample images."""
 
     name: str
     number: int
@@ -86,7 +86,7 @@ class _Shown:
 
 
 def make_page(runs: Sequence[Run]) -> str:
-    """The HTML text of the report of these runs, with Plotly's script, styles, data and pictures inside."""
+    """The HTML of the report, including Plotly's script, styles, data and images."""
     datasets = list(dict.fromkeys(name for run in runs for name in run.datasets))
     sections = _sections(runs, datasets)
     charts = all_charts(group for section in sections for group in section.groups)
@@ -99,7 +99,7 @@ def make_page(runs: Sequence[Run]) -> str:
         css=_part("page.css"),
         script=_part("page.js"),
         plotly=get_plotlyjs(),
-        data=_json({"charts": [chart.as_dict for chart in charts], "datasets": datasets, "runs": [run.name for run in runs]}),
+        data=_json({"charts": [asdict(chart) for chart in charts], "datasets": datasets, "runs": [run.name for run in runs]}),
         runs=runs,
         facts=[_facts(run) for run in runs],
         datasets=datasets,
@@ -117,7 +117,7 @@ def _part(name: str) -> str:
 
 
 def _json(data: Any) -> str:
-    """JSON that may stand in a script element, whatever names it holds."""
+    """JSON that is safe inside a script element."""
     text = json.dumps(data, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
@@ -130,7 +130,7 @@ def _sections(runs: Sequence[Run], datasets: Sequence[str]) -> list[_Section]:
             numbers = [datasets.index(name) for name in pair if name in datasets]
             opposed.append((n, numbers, (f"{run.name}: " if len(runs) > 1 else "") + sentence + "."))
     logged = {entry.quantity for run in runs for entry in run.log.entries}
-    still = "The weights did not move: they are those of the table above." if WEIGHT in logged else _absent(WEIGHT)
+    constant = "The weights did not change; the table above has them." if WEIGHT in logged else _absent(WEIGHT)
     return [
         _Section(
             "losses",
@@ -145,17 +145,19 @@ def _sections(runs: Sequence[Run], datasets: Sequence[str]) -> list[_Section]:
             "shares",
             "Loss shares",
             "Shares of the loss",
-            "How much of a head's weighted loss each data set makes up.",
+            "Each data set's share of a head's weighted loss.",
             charts.loss_shares(),
             _absent(LOSS_SHARE),
             [],
         ),
-        _Section("weights-over-time", "Over time", "Weights over time", "The weights that move.", charts.weights(), still, []),
+        _Section(
+            "weights-over-time", "Over time", "Weights over time", "The weights that change.", charts.weights(), constant, []
+        ),
         _Section(
             "gradient-shares",
             "Gradient shares",
             "Shares of the gradient",
-            "How much of the gradient that a head sends into the features comes from each data set.",
+            "Each data set's share of the gradient that a head sends into the features.",
             charts.gradient_shares(),
             _absent(GRADIENT_SHARE),
             [],
@@ -164,8 +166,8 @@ def _sections(runs: Sequence[Run], datasets: Sequence[str]) -> list[_Section]:
             "cosines",
             "Cosines",
             "Gradient cosines",
-            "1: two data sets pull a head the same way; 0: they have nothing to do with each other; below 0: what one learns the "
-            "other unlearns. The line has one set's colour, its points the other's.",
+            "1: two data sets pull a head in the same direction; 0: they are unrelated; below 0: they work against each other. "
+            "The line has the colour of one data set, its points that of the other.",
             charts.cosines(),
             _absent(GRADIENT_COSINE),
             opposed,
@@ -174,7 +176,7 @@ def _sections(runs: Sequence[Run], datasets: Sequence[str]) -> list[_Section]:
             "validation",
             "Validation",
             "Validation",
-            "Where mmengine counts epochs, a value stands at the last training step logged before it.",
+            "If mmengine counts epochs, a value is drawn at the last training step logged before it.",
             charts.metrics(),
             "No validation metrics in the log.",
             [],
@@ -183,7 +185,7 @@ def _sections(runs: Sequence[Run], datasets: Sequence[str]) -> list[_Section]:
             "training",
             "Training",
             "Training as logged",
-            "mmengine's own scalars, which do not tell the data sets apart.",
+            "mmengine's own scalars, over all data sets together.",
             charts.training(),
             "No training losses in the log.",
             [],
@@ -198,7 +200,7 @@ def _absent(*quantities: str) -> str:
 def _facts(run: Run) -> str:
     facts = [f"{number(run.log.last_step)} steps logged"]
     if len(run.sessions) > 1:
-        facts.append(f"{len(run.sessions)} sessions, the last one from {run.sessions[-1]}")
+        facts.append(f"{len(run.sessions)} sessions, the last from {run.sessions[-1]}")
     if run.record and run.record.target:
         facts.append(f"target: {run.record.target}")
     return ", ".join(facts)
@@ -210,9 +212,9 @@ def _shown(name: str, n: int, runs: Sequence[Run]) -> _Shown:
     pictures: list[Picture] = []
     if recorded:
         dataset = recorded[0][1]
-        for value, said in ((dataset.images, "images"), (dataset.objects, "objects")):
-            facts += [] if value is None else [f"{number(value)} {said}"]
-        facts += [] if dataset.drawn is None else [f"{percent(dataset.drawn)} of the pictures drawn"]
+        for value, unit in ((dataset.images, "images"), (dataset.objects, "objects")):
+            facts += [] if value is None else [f"{number(value)} {unit}"]
+        facts += [] if dataset.drawn is None else [f"{percent(dataset.drawn)} of all drawn images"]
         if dataset.classes:
             more = len(dataset.classes) - 8
             facts.append("classes: " + ", ".join(dataset.classes[:8]) + (f" and {more} more" if more > 0 else ""))
@@ -220,7 +222,7 @@ def _shown(name: str, n: int, runs: Sequence[Run]) -> _Shown:
         pictures = pictures_of(dataset, run.path)
         if any(picture.uri for picture in pictures):
             break
-    without = "" if pictures else "The record has no sample pictures of it." if recorded else "No record of it, so no pictures."
+    without = "" if pictures else "No sample images were recorded." if recorded else "Not recorded, so there are no images."
     return _Shown(
         name,
         n,

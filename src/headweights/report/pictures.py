@@ -1,4 +1,4 @@
-"""Sample pictures small enough to be part of the page."""
+"""Sample images, small enough to be part of the page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _QUALITY = 82
 
 @dataclass(frozen=True)
 class Box:
-    """A box in pixels of the original picture; `title` says what it is, `weight` what it counts."""
+    """A box in pixels of the original image. Its `line` width and `opacity` show its weight."""
 
     x: float
     y: float
@@ -33,7 +33,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture as a JPEG data URI, or, where it could not be read, why not."""
+    """An image as a JPEG data URI, or the `problem` if it could not be read."""
 
     name: str
     uri: str
@@ -45,10 +45,11 @@ class Picture:
 
 
 def pictures_of(dataset: DataSetRecord, work_dir: Path) -> list[Picture]:
-    """At most six sample pictures of a data set, at most 640 pixels wide.
+    """Loads at most six sample images of a data set, at most 640 pixels wide.
 
     Args:
-        dataset: Its samples name the files; a relative one is looked for from here, and then from `work_dir`.
+        dataset: Its samples name the files.
+        work_dir: Where to look for a relative path that does not exist from the current folder.
     """
     return [_picture(sample, dataset.classes, work_dir) for sample in dataset.samples[:MOST]]
 
@@ -59,21 +60,21 @@ def _picture(sample: Sample, classes: Sequence[str], work_dir: Path) -> Picture:
     try:
         uri, width, height = _jpeg(sample.image, work_dir)
     except FileNotFoundError:
-        return Picture(name, "", 0, 0, [], caption, f"{sample.image} is gone")
+        return Picture(name, "", 0, 0, [], caption, f"{sample.image} does not exist")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         return Picture(name, "", 0, 0, [], caption, f"{sample.image} could not be read ({type(error).__name__})")
-    # The boxes' pixels are those of the size recorded.
+    # The boxes are in pixels of the recorded size.
     width, height = sample.width or width, sample.height or height
     return Picture(name, uri, width, height, _boxes(sample, classes), caption)
 
 
 def _jpeg(image: str, work_dir: Path) -> tuple[str, float, float]:
-    """Data URI, width and height of the original."""
+    """The data URI, and the width and height of the original."""
     path = next((path for path in (Path(image), work_dir / image) if path.is_file()), None)
     if path is None:
         raise FileNotFoundError(image)
     with Image.open(path) as opened:
-        # As mmdetection's loading does, so that boxes and picture agree.
+        # mmdetection applies the EXIF orientation too, so boxes and image agree.
         turned = ImageOps.exif_transpose(opened)
         width, height = turned.size
         small = _eight_bits(turned).convert("RGB")
@@ -84,10 +85,10 @@ def _jpeg(image: str, work_dir: Path) -> tuple[str, float, float]:
 
 
 def _eight_bits(picture: Image.Image) -> Image.Image:
-    """A picture of 16 bits or floats, stretched to what can be seen."""
+    """Scales the values of an image of 16 bits or floats to 0 to 255."""
     if picture.mode[0] not in "IF":
         return picture
-    # Only for these modes are extrema one pair.
+    # In these modes there is one channel, so the extrema are one pair.
     lowest, highest = (float(value) for value in picture.getextrema())  # type: ignore[arg-type]
     scale = 255 / (highest - lowest) if highest > lowest else 1.0
     return picture.convert("F").point(lambda value: value * scale - lowest * scale).convert("L")
@@ -101,7 +102,7 @@ def _boxes(sample: Sample, classes: Sequence[str]) -> list[Box]:
         weight = _at(sample.object_weights, index)
         if weight is not None:
             title = f"{title}, weight {number(weight)}".lstrip(", ")
-        # Full weight is a full line; what counts less is thinner and fainter, what counts more thicker, within reason.
+        # Weight 1 is a normal line, lower weights are thinner and fainter, higher ones thicker up to weight 2.
         strength = 1.0 if weight is None else max(0.0, min(weight, 2.0))
         line, opacity = 1.0 + strength, 0.35 + 0.65 * min(strength, 1.0)
         boxes.append(Box(left, top, max(0.0, right - left), max(0.0, bottom - top), title, line, round(opacity, 2)))
@@ -116,7 +117,7 @@ def _caption(sample: Sample) -> str:
     parts = [f"{len(sample.boxes)} object{'' if len(sample.boxes) == 1 else 's'}"]
     if sample.object_weights:
         low, high = min(sample.object_weights), max(sample.object_weights)
-        parts.append(f"each of weight {number(low)}" if low == high else f"weights {number(low)} to {number(high)}")
+        parts.append(f"weight {number(low)} each" if low == high else f"weights {number(low)} to {number(high)}")
     if sample.image_weights:
         parts.append("image: " + ", ".join(f"{target} {number(weight)}" for target, weight in sample.image_weights.items()))
     return "; ".join(parts)

@@ -1,4 +1,4 @@
-"""A training run as its work directory tells it."""
+"""Reads a training run from its work directory."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ VIS_DATA = "vis_data"
 
 @dataclass
 class Run:
-    """What is known of a run.
+    """A training run.
 
     Args:
-        name: What the page calls it: the work directory's name.
+        name: Its name on the page: that of the work directory.
         path: The work directory.
         log: Its curves.
-        record: What it recorded of data sets, heads and weights; None for a run without headweights.
-        settings: The settings of its config as text, by dotted path; empty where there is none to read.
-        sessions: The names of its sessions, in order; more than one where it was resumed.
-        notes: What is missing or could not be read, a sentence each.
+        record: The data sets, heads and weights that it recorded. None for a run without headweights.
+        settings: The settings of its config as text, by dotted path. Empty if no config could be read.
+        sessions: The names of its sessions, in order. A resumed run has more than one.
+        notes: Sentences about what is missing or could not be read.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Run:
 
     @property
     def datasets(self) -> list[str]:
-        """The data sets' names, in the order of the record, and then those that only the log names."""
+        """The names of the data sets, in the order of the record, followed by those that only the log names."""
         names = [dataset.name for dataset in self.record.datasets] if self.record else []
         names += [row.dataset for row in self.table]
         names += [entry.dataset for entry in self.log.entries if entry.quantity != GRADIENT_COSINE]
@@ -49,7 +49,7 @@ class Run:
 
     @property
     def table(self) -> list[WeightRecord]:
-        """The weights as recorded, or, without a record, as last logged."""
+        """The recorded weights or, without a record, the last logged ones."""
         if self.record and self.record.table:
             return self.record.table
         rows = []
@@ -60,9 +60,9 @@ class Run:
         return rows
 
     def split_term(self, term: str) -> tuple[str, str]:
-        """Head path and loss of a term: `rpn_head.loss_cls` -> (`rpn_head`, `loss_cls`); the loss of a head's path is ''."""
+        """The head path and loss of a term: `rpn_head.loss_cls` -> (`rpn_head`, `loss_cls`), `rpn_head` -> (`rpn_head`, '')."""
         heads = {head.path for head in self.record.heads} if self.record else set()
-        # What has a gradient of its own is a head.
+        # Gradients are logged by head.
         heads |= {entry.term for entry in self.log.entries if entry.quantity in (GRADIENT_SHARE, GRADIENT_COSINE)}
         if term in heads:
             return term, ""
@@ -75,7 +75,7 @@ class Run:
 
 
 def read_runs(work_dirs: Sequence[Path]) -> list[Run]:
-    """Reads runs, and gives those that share a name as much of their paths as tells them apart."""
+    """Reads runs. Runs with the same name get enough of their paths to be distinct."""
     runs = [read_run(work_dir) for work_dir in dict.fromkeys(Path(os.path.abspath(path)) for path in work_dirs)]
     names = [run.name for run in runs]
     for run in runs:
@@ -90,7 +90,7 @@ def read_run(work_dir: Path) -> Run:
     """Reads the run of a work directory: `<work_dir>/<timestamp>/vis_data/`, or `<work_dir>/vis_data/`.
 
     Raises:
-        WeightError: `work_dir` is not a folder, or holds no log of mmengine.
+        WeightError: `work_dir` is not a folder, or contains no log of mmengine.
     """
     folders = _sessions(work_dir)
     run = Run(work_dir.name, work_dir, log=read_log(folders), sessions=[folder.parent.name for folder in folders])
@@ -101,10 +101,10 @@ def read_run(work_dir: Path) -> Run:
         if run.record is not None:
             break
     if run.record is None and not any((folder / RECORD).is_file() for folder in folders):
-        run.notes.append(f"no {RECORD}: its data sets, set weights and pictures are not known.")
+        run.notes.append(f"no {RECORD}: data sets, configured weights and sample images are unknown.")
     if not run.log.entries:
         run.notes.append(
-            "the log has no entries by data set and head; plain scalars are shown (was it trained without headweights?)."
+            "the log has no entries by data set and head; mmengine's scalars are shown (was it trained without headweights?)."
         )
     _read_config(run, folders)
     return run
@@ -121,7 +121,9 @@ def _sessions(work_dir: Path) -> list[Path]:
     except OSError as error:
         raise WeightError(f"{work_dir} could not be read ({error.strerror}).") from error
     if not found:
-        raise WeightError(f"{work_dir} holds no training log: no <timestamp>/{VIS_DATA}/{SCALARS} of mmengine's LocalVisBackend.")
+        raise WeightError(
+            f"{work_dir} contains no training log: no <timestamp>/{VIS_DATA}/{SCALARS} of mmengine's LocalVisBackend."
+        )
     return found
 
 
@@ -132,10 +134,10 @@ def _read_config(run: Run, folders: Sequence[Path]) -> None:
         candidates += sorted(run.path.glob("*.py"), key=lambda path: path.stat().st_mtime, reverse=True)
         path = next((path for path in candidates if path.is_file()), None)
         if path is None:
-            run.notes.append("no dump of the config: its settings are not known.")
+            run.notes.append("no dump of the config: its settings are unknown.")
         else:
             run.settings = read_settings(path)
     except OSError as error:
-        run.notes.append(f"the config could not be read ({error.strerror}): its settings are not known.")
+        run.notes.append(f"the config could not be read ({error.strerror}): its settings are unknown.")
     except ValueError as error:
-        run.notes.append(f"the config {error}: its settings are not known.")
+        run.notes.append(f"the config {error}: its settings are unknown.")

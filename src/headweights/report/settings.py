@@ -1,11 +1,11 @@
-"""Reads the settings of a run from mmengine's dump of its config, without running it."""
+"""Reads the settings of a run from mmengine's dump of its config, without executing it."""
 
 from __future__ import annotations
 
 import ast
 from pathlib import Path
 
-# What a reader looks for first, and where configs have it.
+# The main settings, by their paths in a config.
 NAMED = {
     "model": "model.type",
     "optimizer": "optim_wrapper.optimizer.type",
@@ -21,13 +21,13 @@ _LONGEST = 200
 
 
 def read_settings(path: Path) -> dict[str, str]:
-    """The settings of a config dump as text, by their dotted path: `optim_wrapper.optimizer.lr` -> `0.002`.
+    """Reads the settings of a config dump as text, by dotted path: `optim_wrapper.optimizer.lr` -> `0.002`.
 
-    Lists are counted (`custom_hooks.0.type`) where they hold dicts, and one value otherwise. A long value is cut.
+    A list that contains dicts is indexed (`custom_hooks.0.type`); any other list is one value. A long value is truncated.
 
     Raises:
         OSError: The file cannot be read.
-        ValueError: It is not Python.
+        ValueError: It is not Python, or is nested too deeply.
     """
     try:
         tree = ast.parse(path.read_bytes())
@@ -39,7 +39,7 @@ def read_settings(path: Path) -> dict[str, str]:
             try:
                 _flatten(statement.targets[0].id, statement.value, settings)
             except RecursionError as error:
-                raise ValueError(f"{path.name} is nested too deep") from error
+                raise ValueError(f"{path.name} is nested too deeply") from error
     return settings
 
 
@@ -52,9 +52,9 @@ def _flatten(path: str, value: ast.expr, settings: dict[str, str]) -> None:
 
 
 def _items(value: ast.expr) -> list[tuple[str, ast.expr]]:
-    """What a dict, or a list with a dict in it, holds by key or number; nothing for a value."""
+    """The entries of a dict, or of a list that contains a dict, by key or index. Empty for any other value."""
     if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "dict":
-        # mmengine writes dict(a=1), and dict({'a b': 1}) where a key is no identifier.
+        # mmengine writes dict(a=1), and dict({'a b': 1}) if a key is not an identifier.
         named = [(keyword.arg, keyword.value) for keyword in value.keywords if keyword.arg is not None]
         return [*(item for argument in value.args for item in _items(argument)), *named]
     if isinstance(value, ast.Dict):

@@ -1,4 +1,4 @@
-"""The tables: what the data sets weigh in the heads of a run, and what differs between runs."""
+"""The tables: the weights of data sets in the heads of a run, and the differences between runs."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from headweights.report.words import NOTHING, number, percent, schedule_in_words
 from headweights.run_record.log_entries import RAW_LOSS
 from headweights.run_record.schema import WeightRecord
 
-# Settings that differ between any two runs and say nothing.
-_OF_NO_INTEREST = ("work_dir", "experiment_name", "visualizer", "vis_backends", "_wandb")
+# Settings that differ between any two runs.
+_IGNORED = ("work_dir", "experiment_name", "visualizer", "vis_backends", "_wandb")
 _MOST_SETTINGS = 200
 _UNKNOWN = "unknown"
 _K = TypeVar("_K")
 
-# In the name of a metric: less of it is better.
-_LESS_IS_BETTER = ("loss", "error", "err_", "miss_rate")
+# Metrics with one of these in their names are better when lower.
+_LOWER_IS_BETTER = ("loss", "error", "err_", "miss_rate")
 
 
 @dataclass
 class Cell:
-    """A data set's weight in a head: as a whole, and the losses that have another one."""
+    """A data set's weight in a head, and the weights of losses that differ from it."""
 
     weight: str = ""
     schedule: str = ""
@@ -37,7 +37,7 @@ class Cell:
 
 @dataclass
 class WeightRow:
-    """A data set's row of the table of weights, a cell a head; `dataset` is its number."""
+    """A row of the table of weights, with a cell per head. `dataset` is the number of the data set."""
 
     name: str
     dataset: int
@@ -60,7 +60,7 @@ class WeightTable:
 
 @dataclass
 class Difference:
-    """A row of what differs: a value a run, and for outcomes how far each is from the first run's."""
+    """A difference between runs: a value per run and, for results, each value minus the first run's."""
 
     what: str
     values: list[str]
@@ -70,7 +70,16 @@ class Difference:
 
 @dataclass
 class Differences:
-    """What differs between runs: `set` and `settings` were put in, `outcomes` and `losses` came out; `same` does not differ."""
+    """The differences between runs.
+
+    Args:
+        set: Weights and main settings that differ.
+        settings: Other settings that differ.
+        outcomes: The last step and the validation metrics.
+        losses: Raw losses at the end.
+        same: Main settings that are the same in all runs.
+        left_out: The number of differing settings that are not in `settings`.
+    """
 
     set: list[Difference]
     settings: list[Difference]
@@ -81,7 +90,7 @@ class Differences:
 
 
 def weight_table(run: Run, number_of_run: int, datasets: Sequence[str]) -> WeightTable:
-    """The table of data sets and heads of one run."""
+    """The weights of one run, by data set and head."""
     table = run.table
     recorded = {head.path: head.class_name for head in run.record.heads} if run.record else {}
     heads = {row.head: recorded.get(row.head, "") for row in table}
@@ -99,7 +108,7 @@ def weight_table(run: Run, number_of_run: int, datasets: Sequence[str]) -> Weigh
                 [_cell([row for row in table if row.dataset == name and row.head == head]) for head in heads],
             )
         )
-    source = "" if run.record and run.record.table else "as last logged; the run left no record of what was set"
+    source = "" if run.record and run.record.table else "as last logged; the run did not record them"
     return WeightTable(number_of_run, run.name, list(heads.items()), rows, source)
 
 
@@ -108,21 +117,22 @@ def _cell(rows: Sequence[WeightRecord]) -> Cell:
         return Cell(NOTHING)
     whole = next((row for row in rows if not row.loss), None)
     losses = [row for row in rows if row.loss]
-    if whole is None and len({(_told(row), row.share) for row in losses}) == 1:
-        # No row for the head, and its losses are alike: what holds for one holds for it.
+    if whole is None and len({(_full_weight(row), row.share) for row in losses}) == 1:
+        # The head has no row of its own, but all its losses have the same weight.
         whole, losses = losses[0], []
     if whole is None:
-        return Cell(losses=[(row.loss, _told(row) + _share(row)) for row in losses])
+        return Cell(losses=[(row.loss, _full_weight(row) + _share(row)) for row in losses])
     return Cell(
         number(whole.weight) + _effective(whole),
         schedule_in_words(whole.schedule) if whole.schedule else "",
         "" if whole.share is None else percent(whole.share),
         whole.source == "default",
-        [(row.loss, _told(row) + _share(row)) for row in losses if _told(row) != _told(whole)],
+        [(row.loss, _full_weight(row) + _share(row)) for row in losses if _full_weight(row) != _full_weight(whole)],
     )
 
 
-def _told(row: WeightRecord) -> str:
+def _full_weight(row: WeightRecord) -> str:
+    """The weight or schedule, with the effective weight if it differs."""
     return _weight(row) + ("" if row.schedule else _effective(row))
 
 
@@ -140,16 +150,16 @@ def _weight(row: WeightRecord) -> str:
 
 
 def differences(runs: Sequence[Run], datasets: Sequence[str]) -> Differences:
-    """What differs between the runs, each compared with the first."""
+    """The differences between runs, each compared with the first."""
     set_: list[Difference] = []
     same: list[str] = []
     for label, path in NAMED.items():
         _compare(label, _setting(runs, path), set_, same)
-    weights = [{(row.dataset, row.head, row.loss): _told(row) for row in run.table} for run in runs]
+    weights = [{(row.dataset, row.head, row.loss): _full_weight(row) for row in run.table} for run in runs]
     equal = True
     for dataset, head in dict.fromkeys((dataset, head) for dataset, head, _ in _union(weights)):
-        of_losses = dict.fromkeys(loss for name, path, loss in _union(weights) if (name, path) == (dataset, head))
-        rows = {loss: [_weight_in(table, dataset, head, loss) for table in weights] for loss in of_losses}
+        losses = dict.fromkeys(loss for name, path, loss in _union(weights) if (name, path) == (dataset, head))
+        rows = {loss: [_weight_in(table, dataset, head, loss) for table in weights] for loss in losses}
         common = rows.get("")
         if common is None and len(set(map(tuple, rows.values()))) == 1:
             common = next(iter(rows.values()))
@@ -164,10 +174,10 @@ def differences(runs: Sequence[Run], datasets: Sequence[str]) -> Differences:
         same.append("all weights")
     settings: list[Difference] = []
     for path in _union([run.settings for run in runs]):
-        if path not in NAMED.values() and not path.startswith(_OF_NO_INTEREST):
+        if path not in NAMED.values() and not path.startswith(_IGNORED):
             _compare(path, _setting(runs, path), settings, [])
     if any(not run.settings for run in runs):
-        # They would all differ from nothing.
+        # Every setting would differ from the unknown ones.
         settings = []
     return Differences(
         set_, settings[:_MOST_SETTINGS], _outcomes(runs), _losses(runs, datasets), same, max(0, len(settings) - _MOST_SETTINGS)
@@ -175,14 +185,14 @@ def differences(runs: Sequence[Run], datasets: Sequence[str]) -> Differences:
 
 
 def _weight_in(table: dict[tuple[str, str, str], str], dataset: str, head: str, loss: str) -> str:
-    """A weight as a run told it: of the loss, else of its head; full where neither is told of a data set that the run has."""
+    """The weight in a run's table: of the loss, else of its head. If the run has the data set but neither weight, it is 1."""
     if not table:
         return _UNKNOWN
-    of_head = {of: told for (name, path, of), told in table.items() if (name, path) == (dataset, head)}
+    of_head = {of: weight for (name, path, of), weight in table.items() if (name, path) == (dataset, head)}
     if not of_head:
         return "1" if any(name == dataset for name, _, _ in table) else NOTHING
-    alike = next(iter(of_head.values())) if len(set(of_head.values())) == 1 else NOTHING
-    return of_head.get(loss, of_head.get("", alike))
+    common = next(iter(of_head.values())) if len(set(of_head.values())) == 1 else NOTHING
+    return of_head.get(loss, of_head.get("", common))
 
 
 def _setting(runs: Sequence[Run], path: str) -> list[str]:
@@ -200,7 +210,7 @@ def _outcomes(runs: Sequence[Run]) -> list[Difference]:
     rows = [_numeric("last step logged", [float(run.log.last_step) for run in runs])]
     for name in _union([run.log.metrics for run in runs]):
         curves = [run.log.metrics.get(name) for run in runs]
-        best = min if any(part in name.lower() for part in _LESS_IS_BETTER) else max
+        best = min if any(part in name.lower() for part in _LOWER_IS_BETTER) else max
         rows.append(_numeric(f"{name}, last", _each(curves, lambda values: values[-1])))
         if any(curve and len(curve.finite) > 1 for curve in curves):
             rows.append(_numeric(f"{name}, best", _each(curves, best)))
@@ -208,11 +218,11 @@ def _outcomes(runs: Sequence[Run]) -> list[Difference]:
 
 
 def _losses(runs: Sequence[Run], datasets: Sequence[str]) -> list[Difference]:
-    """The raw loss of each data set in each term; over a quarter of the log, because single values jump."""
+    """The raw loss of each data set in each term, averaged over the last quarter of the log because single values are noisy."""
     rows = []
     losses = [{entry: curve for entry, curve in run.log.entries.items() if entry.quantity == RAW_LOSS} for run in runs]
     for entry in _union(losses):
-        values = _each([own.get(entry) for own in losses], lambda values: fmean(values[-max(1, len(values) // 4) :]))
+        values = _each([curves.get(entry) for curves in losses], lambda values: fmean(values[-max(1, len(values) // 4) :]))
         rows.append(_numeric(f"{entry.dataset}: {entry.term}", values, _numbers([entry.dataset], datasets)))
     return rows
 

@@ -9,7 +9,7 @@ from headweights.report.run import Run
 from headweights.run_record.log_entries import GRADIENT_COSINE, split_pair
 from headweights.run_record.schema import ScheduleRecord, WeightRecord
 
-# What stands where there is no value.
+# Shown if there is no value.
 NOTHING = "\N{EN DASH}"
 
 _FRACTIONS = {
@@ -47,7 +47,7 @@ _LOSSES = {
 
 
 def number(value: float | None) -> str:
-    """A number for people: four digits that count, thousands apart."""
+    """Formats a number: an integer with thousands separators, any other number with four significant digits."""
     if value is None:
         return NOTHING
     if float(value).is_integer() and abs(value) < 1e15:
@@ -56,14 +56,14 @@ def number(value: float | None) -> str:
 
 
 def percent(share: float | None) -> str:
-    """A share of 1 as per cent; of less than ten per cent with one decimal place."""
+    """Formats a share in [0, 1] as a percentage, with one decimal place below ten per cent."""
     if share is None:
         return NOTHING
     return f"{share:.1%}" if 0 < abs(share) < 0.0995 else f"{share:.0%}"
 
 
 def weight_in_words(weight: float) -> str:
-    """`0.2` -> 'one fifth (0.2)'; a weight that has no word is a number of times."""
+    """`0.2` -> 'one fifth (0.2)'; `0.37`, which has no word, -> '0.37 times'."""
     for value, word in _FRACTIONS.items():
         if abs(weight - value) <= 1e-3 * value:
             return f"{word} ({number(weight)})" if weight != 1 else word
@@ -76,28 +76,28 @@ def schedule_in_words(schedule: ScheduleRecord) -> str:
         return f"by schedule ({schedule.schedule})"
     (begin, first), (end, last) = schedule.points[0], schedule.points[-1]
     unit = {"epoch": "epochs", "iter": "iterations", "iteration": "iterations"}.get(schedule.by, schedule.by)
-    through = ", ".join(number(weight) for _, weight in schedule.points[1:-1])
-    through = f" through {through}" if through and len(schedule.points) <= 6 else ""
+    between = ", ".join(number(weight) for _, weight in schedule.points[1:-1])
+    through = f" through {between}" if between and len(schedule.points) <= 6 else ""
     span = f"over {unit} {number(begin)} to {number(end)}".replace("over  ", "over ")
     return f"from {number(first)}{through} to {number(last)} {span} ({schedule.schedule})"
 
 
 def dataset_in_words(table: Sequence[WeightRecord], dataset: str) -> str:
-    """What a data set weighs, e.g. 'one fifth (0.2) in roi_head; its classification one twentieth (0.05)'."""
+    """The weights of a data set, e.g. 'one fifth (0.2) in roi_head; its classification one twentieth (0.05)'."""
     rows = [row for row in table if row.dataset == dataset]
     if not rows:
         return "no weights recorded"
     heads = list(dict.fromkeys(row.head for row in rows))
-    whole = {row.head: _said(row) for row in rows if not row.loss}
+    whole = {row.head: _row_in_words(row) for row in rows if not row.loss}
     phrases: list[str] = []
     full: list[str] = []
     for head in heads:
-        losses = [(row.loss, _said(row)) for row in rows if row.head == head and row.loss]
+        losses = [(row.loss, _row_in_words(row)) for row in rows if row.head == head and row.loss]
         common = whole.get(head)
-        differing = [(loss, said) for loss, said in losses if said != common]
-        if common is None and losses and len({said for _, said in losses}) == 1:
+        differing = [(loss, words) for loss, words in losses if words != common]
+        if common is None and losses and len({words for _, words in losses}) == 1:
             common, differing = losses[0][1], []
-        parts = [f"its {_LOSSES.get(loss, loss)} {said}" for loss, said in differing]
+        parts = [f"its {_LOSSES.get(loss, loss)} {words}" for loss, words in differing]
         if common == "full weight" and not parts:
             full.append(head)
         elif common is None:
@@ -113,7 +113,7 @@ def dataset_in_words(table: Sequence[WeightRecord], dataset: str) -> str:
     return "; ".join(phrases)
 
 
-def _said(row: WeightRecord) -> str:
+def _row_in_words(row: WeightRecord) -> str:
     return schedule_in_words(row.schedule) if row.schedule else weight_in_words(row.weight)
 
 

@@ -1,6 +1,6 @@
 """`headweights tune`: searches the weights of a user's config with Optuna.
 
-From the config to the block: `space` (what is searched, without any framework), `plan` (the data sets, heads and validation of a
-config), `trial` (one training with mmengine's `Runner`), `storage` and `study` (Optuna's), `worker` (one trial after the other)
-and `process` (a worker of its own), `progress` and `result` (what is shown) and `run` (all of it, in order).
+The modules: `space` is the search space, independent of any framework; `plan` reads data sets, heads and validation from a
+config; `trial` runs one training with mmengine's `Runner`; `storage` and `study` wrap Optuna's; `worker` runs trials, and
+`process` runs a worker in its own process; `progress` and `result` print and write the output; `run` calls all of these.
 """

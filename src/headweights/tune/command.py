@@ -1,4 +1,4 @@
-"""`headweights tune`: what the command line adds to the search."""
+"""The command `headweights tune`."""
 
 import contextlib
 import io
@@ -13,7 +13,7 @@ from rich.console import Console
 
 from headweights.errors import WeightError
 
-# What the search imports, and what a user types to get it. The extra would put the forks over another mmdetection.
+# The packages that the search imports, and the commands that install them. The extra would replace upstream's mmdetection.
 NEEDED = {
     "mmengine": 'pip install --no-build-isolation "headweights[tune]"',
     "mmcv": 'pip install --no-build-isolation "headweights[tune]"',
@@ -24,59 +24,62 @@ NEEDED = {
 
 
 def tune(
-    config: Annotated[Path, typer.Argument(help="A training config of mmdetection that validates.", show_default=False)],
+    config: Annotated[Path, typer.Argument(help="A training config of mmdetection with validation.", show_default=False)],
     target: Annotated[
-        str | None, typer.Option(help="The data set that the detector is for; it weighs 1. The hook's target by default.")
+        str | None, typer.Option(help="The data set that the detector is for; its weight is 1. Default: the hook's target.")
     ] = None,
     head: Annotated[
         list[str] | None,
         typer.Option(
             metavar="ADDRESS",
-            help="A head or loss to weigh, such as roi_head or roi_head.bbox_head.loss_cls. Again for more. "
-            "All outermost heads by default.",
+            help="A head or loss to weigh, such as roi_head or roi_head.bbox_head.loss_cls. Repeat for more. "
+            "Default: all outermost heads.",
         ),
     ] = None,
-    trials: Annotated[int, typer.Option(min=1, help="Trainings in all, those of earlier runs of the study included.")] = 30,
-    workers: Annotated[int, typer.Option(min=1, help="Trainings at a time, each in a process of its own.")] = 1,
+    trials: Annotated[int, typer.Option(min=1, help="Total number of trainings, including earlier runs of the study.")] = 30,
+    workers: Annotated[int, typer.Option(min=1, help="Number of trainings at a time, each in its own process.")] = 1,
     low: Annotated[float, typer.Option(help="The smallest weight.")] = 0.03,
     high: Annotated[float, typer.Option(help="The largest weight.")] = 3.0,
     metric: Annotated[
         str | None,
-        typer.Option(metavar="KEY", help="What is compared, such as coco/bbox_mAP. The config's save_best, or the first known."),
+        typer.Option(
+            metavar="KEY",
+            help="The metric to compare, such as coco/bbox_mAP. Default: the config's save_best, else the first known metric.",
+        ),
     ] = None,
-    prune: Annotated[bool, typer.Option(help="Give up trainings that are worse than the median of those before.")] = True,
+    prune: Annotated[bool, typer.Option(help="Stop trainings early that are worse than the median of earlier ones.")] = True,
     storage: Annotated[
         str | None,
         typer.Option(
             metavar="URL",
-            help="Where Optuna keeps the study: sqlite:///file, postgresql://..., grpc://host:port. WORK_DIR/tune.db by default.",
+            help="Where Optuna stores the study: sqlite:///file, postgresql://..., grpc://host:port. Default: WORK_DIR/tune.db.",
         ),
     ] = None,
-    study: Annotated[str | None, typer.Option(metavar="NAME", help="The study's name; the config's by default.")] = None,
+    study: Annotated[str | None, typer.Option(metavar="NAME", help="The name of the study. Default: the config's.")] = None,
     work_dir: Annotated[
-        Path | None, typer.Option(help="Folder for the trainings and the result; work_dirs/tune/<study> by default.")
+        Path | None, typer.Option(help="Folder for the trainings and the result. Default: work_dirs/tune/<study>.")
     ] = None,
     keep_checkpoints: Annotated[
-        bool, typer.Option("--keep-checkpoints", help="Keep all trainings' checkpoints, not the best one's only.")
+        bool, typer.Option("--keep-checkpoints", help="Keep the checkpoints of all trainings, not only of the best.")
     ] = False,
     seed: Annotated[
-        int, typer.Option(min=0, max=2**32 - 1, help="Seed of the search, and of trainings whose config has none.")
+        int, typer.Option(min=0, max=2**32 - 1, help="Seed of the search, and of the trainings if the config sets none.")
     ] = 0,
     cfg_options: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY=VALUE", help="Set in the config for the search, as in mmdetection's tools. Again for more."),
+        typer.Option(metavar="KEY=VALUE", help="Override the config for the search, as in mmdetection's tools. Repeat for more."),
     ] = None,
 ) -> None:
-    """Search the weights of data sets in heads for a config of your own, with Optuna.
+    """Search the weights of data sets in heads for your config, with Optuna.
 
-    Run again, it goes on where it was. The same command elsewhere, on the same storage, joins in.
+    Run the same command again to resume, or on another machine with the same storage to share the work.
     """
     for module, command in NEEDED.items():
         if find_spec(module) is None:
             _stop(f"the search needs {module}: {command}", 1)
-    # Before torch is loaded: threads that wait for each other sleep, beside a busy process too.
+    # Set before torch is loaded: waiting threads then sleep instead of spinning on cores that another process may need.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # The file is named because stdout is redirected while this console goes on printing.
+    # The search redirects sys.stdout; a console with an explicit file still prints to the terminal.
     console = Console(file=sys.stdout)
     try:
         with console.status("loading mmdetection and Optuna"), contextlib.redirect_stdout(io.StringIO()):
@@ -100,7 +103,7 @@ def tune(
             options=cfg_options or (),
         )
     except KeyboardInterrupt:
-        console.print("Stopped. The same command goes on from here.")
+        console.print("Stopped. Run the same command to resume.")
         raise typer.Exit(130) from None
     except WeightError as error:
         _stop(str(error), 2)

@@ -1,4 +1,4 @@
-"""A worker as a process of its own. Nothing is imported here that prints, or takes long, before its output goes to a file."""
+"""A worker in its own process. Heavy modules, and modules that print, are imported only after its output is redirected."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 
-def run_worker(job: bytes, number: int, lock: Any, said: Any, log: Path) -> None:
-    """Trains trials until there are enough, or until its parent is gone. SIGTERM interrupts it; Ctrl-C is its parent's to hear.
+def run_worker(job: bytes, number: int, lock: Any, errors: Any, log: Path) -> None:
+    """Trains trials until the study has enough of them or the parent process is gone.
+
+    SIGTERM interrupts it. It ignores Ctrl-C, since the parent process handles it.
 
     Args:
         job: A pickled :class:`headweights.tune.worker.Job`.
-        number: Which worker of the command it is.
-        lock: What the workers of the command share.
-        said: A queue, for what is wrong.
-        log: Where what it prints outside of its trials goes.
+        number: The number of the worker, from 0.
+        lock: The lock that the workers of the command share.
+        errors: A queue for error messages.
+        log: The file for output outside of trials.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _interrupted)
@@ -28,10 +30,10 @@ def run_worker(job: bytes, number: int, lock: Any, said: Any, log: Path) -> None
         contextlib.redirect_stderr(file),
         contextlib.suppress(KeyboardInterrupt),
     ):
-        _work(job, number, lock, said)
+        _work(job, number, lock, errors)
 
 
-def _work(job: bytes, number: int, lock: Any, said: Any) -> None:
+def _work(job: bytes, number: int, lock: Any, errors: Any) -> None:
     import optuna
 
     from headweights.errors import WeightError
@@ -41,12 +43,12 @@ def _work(job: bytes, number: int, lock: Any, said: Any) -> None:
     optuna.logging.set_verbosity(optuna.logging.CRITICAL)
     parent = multiprocessing.parent_process()
     try:
-        known = pickle.loads(job)
-        Worker(known, open_storage(known.storage), number, lock, goes_on=lambda: parent is None or parent.is_alive()).work()
+        loaded = pickle.loads(job)
+        Worker(loaded, open_storage(loaded.storage), number, lock, goes_on=lambda: parent is None or parent.is_alive()).work()
     except WeightError as error:
-        said.put(str(error))
-    except Exception as error:  # of the storage
-        said.put(f"worker {number} stopped: {in_words(error)}")
+        errors.put(str(error))
+    except Exception as error:  # from the storage
+        errors.put(f"worker {number} stopped: {in_words(error)}")
 
 
 def _interrupted(*_: Any) -> NoReturn:

@@ -1,4 +1,4 @@
-"""What is shown while trials are trained: a line for each that is over, and a bar."""
+"""Shows the progress of a search: a line for each finished trial, and a bar."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from headweights.tune.plan import GREATER, Plan
 from headweights.tune.space import rounded
-from headweights.tune.study import KIND, REASON, standing
+from headweights.tune.study import KIND, REASON, status_of
 
-# Seconds between looks at the storage.
-EVERY = 1.0
+# Seconds between updates from the storage.
+INTERVAL = 1.0
 
 
 class TrialProgress:
-    """Prints every trial that gets finished, whoever trains it, and shows which are running.
+    """Prints every finished trial of the study, from any worker, and shows the running ones.
 
     Args:
         console: Where to print.
-        study: The study. It is read in a thread, so that a long training is seen to go on.
+        study: The study.
         plan: The search.
-        trials: How many trials the study is to have.
+        trials: The number of trials to reach.
     """
 
     def __init__(self, console: Console, study: optuna.Study, plan: Plan, trials: int) -> None:
         self.console = console
         self.study = study
         self.plan = plan
-        self._seen = {trial.number for trial in standing(study).finished}
+        self._printed = {trial.number for trial in status_of(study).finished}
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -44,8 +44,8 @@ class TrialProgress:
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        self._task = self._bar.add_task("trials", total=trials, completed=len(self._seen), running="")
-        self._looking = threading.Lock()
+        self._task = self._bar.add_task("trials", total=trials, completed=len(self._printed), running="")
+        self._updating = threading.Lock()
 
     def __enter__(self) -> TrialProgress:
         self._bar.start()
@@ -54,16 +54,16 @@ class TrialProgress:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._bar.stop()
 
-    def look(self) -> None:
-        """Brings what is shown up to date."""
-        with self._looking:
-            now = standing(self.study)
-            for trial in now.finished:
-                if trial.number not in self._seen:
-                    self._seen.add(trial.number)
-                    self.console.print(self._line(trial, now.complete), highlight=False, soft_wrap=True)
-            running = ", ".join(map(self._running, now.running))
-            self._bar.update(self._task, completed=len(now.finished), running=running and f"training {running}")
+    def update(self) -> None:
+        """Reads the study and updates the output. Safe to call from several threads."""
+        with self._updating:
+            status = status_of(self.study)
+            for trial in status.finished:
+                if trial.number not in self._printed:
+                    self._printed.add(trial.number)
+                    self.console.print(self._line(trial, status.complete), highlight=False, soft_wrap=True)
+            running = ", ".join(map(self._running, status.running))
+            self._bar.update(self._task, completed=len(status.finished), running=running and f"training {running}")
 
     def _running(self, trial: FrozenTrial) -> str:
         if trial.last_step is None:
@@ -72,36 +72,30 @@ class TrialProgress:
 
     def _line(self, trial: FrozenTrial, complete: list[FrozenTrial]) -> str:
         if trial.state == TrialState.COMPLETE:
-            came = f"[bold]{trial.value:.4g}[/]"
-        elif trial.state == TrialState.PRUNED:
-            came = f"given up after validation {trial.last_step} of {self.plan.validations or '?'}: {pruned_at(trial):.4g}"
+            outcome = f"[bold]{trial.value:.4g}[/]"
+        elif trial.state == TrialState.PRUNED:  # Optuna makes the last reported value the value of a pruned trial
+            outcome = f"pruned after validation {trial.last_step} of {self.plan.validations or '?'}: {trial.value:.4g}"
         else:
-            came = f"[red]failed[/]: {escape(str(trial.user_attrs[REASON]))}"
+            outcome = f"[red]failed[/]: {escape(str(trial.user_attrs[REASON]))}"
         kind = trial.user_attrs.get(KIND)
-        weights = escape(f"({kind})" if kind else described(trial))
-        took = f"{trial.duration.total_seconds():.0f} s" if trial.duration else ""
-        upto = [other for other in complete if other.number <= trial.number or other == trial]
-        best = best_of(upto or complete, self.plan.rule)
+        weights = escape(f"({kind})" if kind else weights_in_words(trial))
+        duration = f"{trial.duration.total_seconds():.0f} s" if trial.duration else ""
+        best = best_of([other for other in complete if other.number <= trial.number] or complete, self.plan.rule)
         so_far = f", best so far {best.value:.4g} (trial {best.number})" if best is not None and best != trial else ""
-        return f"trial {trial.number}: {came}  {weights}  {took}{so_far}"
+        return f"trial {trial.number}: {outcome}  {weights}  {duration}{so_far}"
 
 
 def best_of(complete: list[FrozenTrial], rule: str) -> FrozenTrial | None:
-    """The best of trials that were trained to the end, the first of several."""
+    """The best of the complete trials, the first one if several are equal; None if there is none."""
     if not complete:
         return None
     return (max if rule == GREATER else min)(complete, key=lambda trial: trial.value or 0.0)
 
 
-def described(trial: FrozenTrial) -> str:
-    """The parameters of a trial in words."""
+def weights_in_words(trial: FrozenTrial) -> str:
+    """The weights of a trial, such as ``'rendered: rpn_head 0.5, roi_head 0.1'``."""
     by_dataset: dict[str, list[str]] = {}
     for name, value in trial.params.items():
         dataset, _, address = name.rpartition(": ")
         by_dataset.setdefault(dataset, []).append(f"{address} {rounded(value):g}")
     return "; ".join(f"{dataset}: {', '.join(weights)}" for dataset, weights in by_dataset.items())
-
-
-def pruned_at(trial: FrozenTrial) -> float:
-    """What the last validation of a trial said that was given up."""
-    return trial.intermediate_values[trial.last_step] if trial.last_step is not None else float("nan")

@@ -1,4 +1,4 @@
-"""The study in its storage: opened or begun, how far it is, and what is done about trials whose worker died."""
+"""The study in its storage: opens or creates it, reads its status, and recovers the trials of dead workers."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from optuna.trial import FrozenTrial, TrialState
 
 from headweights.errors import WeightError
 from headweights.tune.plan import GREATER, Plan
-from headweights.tune.storage import WORKER, lost
+from headweights.tune.storage import WORKER, retry_after_death
 
-# What trials carry: what they are, and why they failed.
+# User attributes of trials: the kind of a baseline, and the reason of a failure.
 KIND, REASON = "kind", "reason"
 UNWEIGHTED, OWN = "unweighted", "config's own"
-# What the study carries: what it searches, in which metric, and which it is.
+# User attributes of the study: what it searches, its metric and its id.
 _DESCRIBED, METRIC, _ID = "searches", "metric", "id"
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How far a study is.
+class StudyStatus:
+    """The finished and the running trials of a study.
 
     Args:
-        finished: The trials that are over: trained to the end, given up, or failed for a reason of their own. One that was
-            interrupted, or whose worker died, is tried again and does not count.
-        running: The trials that are being trained.
+        finished: The trials that are complete, pruned, or failed by an error in the training. A trial that was interrupted or
+            whose worker died is retried and not counted.
+        running: The trials in training.
     """
 
     finished: Sequence[FrozenTrial]
@@ -49,59 +49,59 @@ class Standing:
 
     @property
     def complete(self) -> list[FrozenTrial]:
-        """The trials that were trained to the end."""
+        """The trials that were neither pruned nor failed."""
         return [trial for trial in self.finished if trial.state == TrialState.COMPLETE]
 
 
-def standing(study: optuna.Study) -> Standing:
-    """How far a study is."""
+def status_of(study: optuna.Study) -> StudyStatus:
+    """Reads the status of a study."""
     trials = study.get_trials(deepcopy=False)
-    return Standing([trial for trial in trials if _is_over(trial)], [t for t in trials if t.state == TrialState.RUNNING])
+    return StudyStatus([trial for trial in trials if _is_finished(trial)], [t for t in trials if t.state == TrialState.RUNNING])
 
 
-def _is_over(trial: FrozenTrial) -> bool:
+def _is_finished(trial: FrozenTrial) -> bool:
     return trial.state in (TrialState.COMPLETE, TrialState.PRUNED) or (
         trial.state == TrialState.FAIL and REASON in trial.user_attrs
     )
 
 
 def begin(plan: Plan, storage: BaseStorage, name: str, work_dir: Path) -> optuna.Study:
-    """Opens the study of a name, or begins it: its first trials are the unweighted detector and the config's own weights.
+    """Opens a study or creates it. Its first trials are the unweighted detector and the config's own weights.
 
     Raises:
         WeightError: The storage has a study of this name that searches something else, or the work directory has the trials of
             another study.
     """
     study = load(storage, name, plan.rule)
-    known = study.user_attrs.get(_DESCRIBED)
-    before = study.user_attrs.get(_ID)
-    if known is not None and known != plan.described:
-        if isinstance(storage, GrpcStorageProxy) or any(t.state != TrialState.FAIL for t in study.trials if not _waits(t)):
-            raise WeightError(_differs(name, known, plan.described))
-        # Nothing came of it, most likely because of what was mended since.
+    described = study.user_attrs.get(_DESCRIBED)
+    earlier_id = study.user_attrs.get(_ID)
+    if described is not None and described != plan.described:
+        all_failed = all(trial.state in (TrialState.FAIL, TrialState.WAITING) for trial in study.trials)
+        if isinstance(storage, GrpcStorageProxy) or not all_failed:
+            raise WeightError(_difference(name, described, plan.described))
+        # All its trials failed, and the user has changed something since, most likely to fix the failure.
         optuna.delete_study(study_name=name, storage=storage)
         study = load(storage, name, plan.rule)
-        known = None
-    if known is None and study.trials:
-        raise WeightError(f"the storage has a study {name!r} that is none of headweights tune; name another one with --study.")
+        described = None
+    if described is None and study.trials:
+        raise WeightError(f"the storage has a study {name!r} of another program; choose another name with --study.")
     _check_direction(study, name, plan.rule)
-    if known is None:
+    if described is None:
         study.set_user_attr(_DESCRIBED, plan.described)
         study.set_user_attr(_ID, uuid.uuid4().hex)
-    _claim(work_dir / "trials", study.user_attrs[_ID], before)
+    _claim(work_dir / "trials", study.user_attrs[_ID], earlier_id)
     for kind, parameters in ((UNWEIGHTED, plan.space.unweighted), (OWN, plan.own)):
-        if parameters is not None and not _is_there(study, parameters):
+        if parameters is not None and not _has_trial(study, parameters):
             study.enqueue_trial(parameters, user_attrs={KIND: kind})
     return study
 
 
-def load(storage: BaseStorage, name: str, rule: str, sampler: Any = None, pruner: BasePruner | None = None) -> optuna.Study:
-    """The study of a name, begun if it is not there."""
+def load(storage: BaseStorage, name: str, rule: str, pruner: BasePruner | None = None) -> optuna.Study:
+    """Opens the study of this name, or creates it."""
     return optuna.create_study(
         study_name=name,
         storage=storage,
         direction="maximize" if rule == GREATER else "minimize",
-        sampler=sampler,
         pruner=pruner,
         load_if_exists=True,
     )
@@ -109,32 +109,31 @@ def load(storage: BaseStorage, name: str, rule: str, sampler: Any = None, pruner
 
 def _check_direction(study: optuna.Study, name: str, rule: str) -> None:
     if (study.direction == StudyDirection.MAXIMIZE) != (rule == GREATER):
-        raise WeightError(f"the study {name!r} searches in the other direction; name another one with --study.")
+        raise WeightError(f"the study {name!r} optimises in the other direction; choose another name with --study.")
 
 
 def sampler_of(seed: int, worker: int, study: optuna.Study, trials: int) -> TPESampler:
-    """The sampler of a worker: TPE over all weights together, after a third of the trials at random, ten at most.
+    """The sampler of a worker: multivariate TPE, after random draws for a third of the trials (ten at most).
 
-    Workers, and later runs on the same study, draw other numbers; the same run draws the same.
+    Each worker, and each later run on the same study, has its own seed. Repeating a run repeats its draws.
     """
-    mixed = seed * 1_000_003 + worker * 10_007 + len(study.get_trials(deepcopy=False))
+    own_seed = seed * 1_000_003 + worker * 10_007 + len(study.get_trials(deepcopy=False))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what Optuna calls experimental
+        warnings.simplefilter("ignore")  # experimental features of Optuna
         return TPESampler(
-            n_startup_trials=max(3, min(10, trials // 3)), multivariate=True, constant_liar=True, seed=mixed % 2**32
+            n_startup_trials=max(3, min(10, trials // 3)), multivariate=True, constant_liar=True, seed=own_seed % 2**32
         )
 
 
 def pruner_of(plan: Plan, trials: int, prune: bool) -> BasePruner:
-    """Gives up a trial that is worse than the median of those before it, after the first third of its validations."""
+    """A pruner that stops a trial that is worse than the median of earlier trials, after the first third of its validations."""
     if not prune:
         return NopPruner()
     return MedianPruner(n_startup_trials=max(1, min(5, trials // 3)), n_warmup_steps=1 + (plan.validations or 1) // 3)
 
 
-def here() -> str:
-    """This machine, as the beginning of the names of its processes: its name and, on Linux, since when it runs and what counts
-    its processes (a container counts its own)."""
+def machine() -> str:
+    """Identifies the machine, so that process ids on it are comparable: its name and, on Linux, its boot and pid namespace."""
     parts = [platform.node()]
     for path, read in (("/proc/sys/kernel/random/boot_id", Path.read_text), ("/proc/self/ns/pid", os.readlink)):
         try:
@@ -145,56 +144,50 @@ def here() -> str:
 
 
 def recover(study: optuna.Study) -> None:
-    """Has trials tried again whose worker died: at once for those of this machine, else after its signs of life have ended."""
+    """Retries the trials of dead workers. A dead worker on this machine is found at once, others by their missing heartbeats."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what Optuna calls experimental
+        warnings.simplefilter("ignore")  # experimental features of Optuna
         fail_stale_trials(study)
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            machine, _, process = str(trial.user_attrs.get(WORKER, "")).rpartition("/")
-            if machine == here() and not _lives(int(process)):
+            where, _, process = str(trial.user_attrs.get(WORKER, "")).rpartition("/")
+            if where == machine() and not _is_alive(int(process)):
                 study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
-                lost(study, trial)
+                retry_after_death(study, trial)
 
 
-def _lives(process: int) -> bool:
-    if os.name != "posix":
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
+def _is_alive(process: int) -> bool:
+    if os.name == "posix":
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:  # it is alive, as another user's process
+            pass
     return True
 
 
-def _waits(trial: FrozenTrial) -> bool:
-    return bool(trial.state == TrialState.WAITING)
-
-
-def _is_there(study: optuna.Study, parameters: Mapping[str, float]) -> bool:
+def _has_trial(study: optuna.Study, parameters: Mapping[str, float]) -> bool:
     return any(
         trial.state != TrialState.FAIL and parameters in (trial.params, trial.system_attrs.get("fixed_params"))
         for trial in study.get_trials(deepcopy=False)
     )
 
 
-def _differs(name: str, known: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+def _difference(name: str, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     lines = []
-    for entry in dict.fromkeys((*known, *now)):
-        before, after = known.get(entry), now.get(entry)
-        if before != after:
-            lines.append(entry if entry.startswith("config: ") else f"{entry}: {before} then, {after} now")
+    for entry in dict.fromkeys((*earlier, *now)):
+        if earlier.get(entry) != now.get(entry):
+            lines.append(entry if entry.startswith("config: ") else f"{entry}: was {earlier.get(entry)}, is {now.get(entry)}")
     return (
-        f"the study {name!r} searches something else. What differs: {'; '.join(lines)}. "
-        "Go on with what it searches, or begin another one with --study <name> and a --work-dir of its own."
+        f"the study {name!r} searches something else. It differs in {'; '.join(lines)}. "
+        "Restore these settings to resume it, or start another study with --study <name> and its own --work-dir."
     )
 
 
-def _claim(folder: Path, study: str, before: str | None) -> None:
-    """Notes in the folder of the trials which study they are of."""
+def _claim(folder: Path, study: str, earlier: str | None) -> None:
+    """Records in the trials' folder which study they belong to."""
     mark = folder / "study.txt"
-    if mark.exists() and mark.read_text().strip() not in (study, before):
-        raise WeightError(f"{folder} holds the trials of another study; name another --work-dir, or remove it.")
+    if mark.exists() and mark.read_text().strip() not in (study, earlier):
+        raise WeightError(f"{folder} has the trials of another study; choose another --work-dir, or remove the folder.")
     folder.mkdir(parents=True, exist_ok=True)
     mark.write_text(f"{study}\n")

@@ -1,4 +1,4 @@
-"""One trial: a training of the user's config with other weights, by mmengine's own Runner, in a folder of its own."""
+"""One trial: a training of the user's config with the trial's weights, by mmengine's Runner, in its own folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numbers
 import shutil
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +26,14 @@ from headweights.errors import WeightError
 from headweights.mmdet.config import weight_hooks, with_import
 from headweights.tune.plan import GREATER, Plan
 
-# What a trial prints is there: mmengine's log, COCO's tables.
+# The file for the output of a trial: mmengine's log, COCO's tables.
 SCREEN_LOG = "screen.log"
-# Iterations between looks at whether the loss is finite: each waits for the GPU.
-_LOOK_EVERY = 50
+# Iterations between checks that the loss is finite. Each check synchronises with the GPU.
+_CHECK_INTERVAL = 50
 
 
 class SearchError(WeightError):
-    """What is wrong is wrong in every trial: there is no use in going on."""
+    """An error that every trial would have, so the search stops."""
 
 
 class NotFiniteError(RuntimeError):
@@ -41,57 +41,54 @@ class NotFiniteError(RuntimeError):
 
 
 class ReportHook(Hook):
-    """After every validation tells Optuna the metric, and ends a training that it gives up; stops one whose loss is not finite.
+    """Reports the metric to Optuna after every validation. Stops a training that Optuna prunes or whose loss is not finite.
 
     Args:
         trial: The trial.
-        metric: The metric; None for the first one of which mmengine knows that more is better.
-        rule: ``'greater'`` or ``'less'``: what is better.
-        after: Called after every validation.
+        metric: The name of the metric. None: the first one that mmengine knows to be better when higher.
+        rule: ``'greater'`` or ``'less'``, whichever is better.
 
     Attributes:
-        metric: The metric, once there was a validation.
-        value: What the last validation said.
-        pruned: Whether Optuna gave the trial up.
+        metric: The name of the metric, known after the first validation.
+        value: The metric of the last validation.
+        pruned: Whether Optuna pruned the trial.
     """
 
     # After the CheckpointHook, which may save the best.
     priority = "LOWEST"
 
-    def __init__(self, trial: optuna.Trial, metric: str | None, rule: str, after: Callable[[], None]) -> None:
+    def __init__(self, trial: optuna.Trial, metric: str | None, rule: str) -> None:
         self.trial = trial
         self.metric = metric
         self.rule = rule
-        self.after = after
         self.value: float | None = None
         self.pruned = False
         self._validations = 0
         self._finite = True
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Remembers whether the loss is finite, and looks at it now and then."""
+        """Records whether the loss is finite, and checks the record at intervals."""
         loss = (outputs or {}).get("loss")
         if isinstance(loss, torch.Tensor):
             self._finite = torch.isfinite(loss.detach()).all() & self._finite  # type: ignore[assignment]
-        if self.every_n_train_iters(runner, _LOOK_EVERY):
-            self._look(runner)
+        if self.every_n_train_iters(runner, _CHECK_INTERVAL):
+            self._check_finite(runner)
 
     def before_val(self, runner: Any) -> None:
-        """Spares a training that has failed its validation."""
-        self._look(runner)
+        """Stops a failed training before its validation."""
+        self._check_finite(runner)
 
     def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
-        """Reports the metric."""
+        """Reports the metric and asks Optuna whether to prune."""
         self.value = self._value(metrics or {})
         self._validations += 1
         self.trial.report(self.value, self._validations)
-        self.after()
-        # A training that is at its end is not spared anything.
+        # At the end of a training there is nothing left to save.
         if runner.iter < runner.max_iters and self.trial.should_prune():
             self.pruned = True
             runner.train_loop.stop_training = True
 
-    def _look(self, runner: Any) -> None:
+    def _check_finite(self, runner: Any) -> None:
         if not bool(self._finite):
             raise NotFiniteError(f"the loss is not finite before iteration {runner.iter + 1}")
 
@@ -101,23 +98,23 @@ class ReportHook(Hook):
             for name, value in metrics.items()
             if isinstance(value, numbers.Real) or (isinstance(value, torch.Tensor) and value.numel() == 1)
         }
-        if not numeric:  # mmdetection's COCO evaluation gives no number where nothing was detected
+        if not numeric:  # mmdetection's COCO evaluation returns no metric if nothing was detected
             if self.rule == GREATER:
                 return 0.0
-            raise NotFiniteError("the validation gives no number")
+            raise NotFiniteError("the validation returns no number")
         if self.metric is None:
             self.metric = next((name for name in numeric if _known_as_greater(name)), None)
             if self.metric is None:
                 raise SearchError(
-                    "mmengine knows of none of the validation's metrics that more is better; name one with --metric. "
-                    f"Found: {', '.join(map(repr, numeric))}."
+                    "mmengine does not know any of the validation's metrics to be better when higher; name one with --metric. "
+                    f"Metrics: {', '.join(map(repr, numeric))}."
                 )
         if self.metric not in numeric:
             near = difflib.get_close_matches(self.metric, numeric, n=1, cutoff=0.3)
             raise SearchError(
-                f"the validation gives no metric {self.metric!r}."
+                f"the validation returns no metric {self.metric!r}."
                 + (f" Nearest valid: {near[0]!r}." if near else "")
-                + f" Found: {', '.join(map(repr, numeric))}."
+                + f" Metrics: {', '.join(map(repr, numeric))}."
             )
         if not math.isfinite(numeric[self.metric]):
             raise NotFiniteError(f"{self.metric} is {numeric[self.metric]}")
@@ -136,17 +133,17 @@ def trial_config(plan: Plan, config: Any, parameters: Mapping[str, float], folde
 
     Args:
         plan: The search.
-        config: The user's config, which stays as it is.
-        parameters: A value of every parameter.
-        folder: Where all of it goes, checkpoints too.
+        config: The user's config; it is not changed.
+        parameters: The value of every parameter.
+        folder: The folder for all output, including checkpoints.
     """
     config = copy.deepcopy(config)
-    # Unless it is asked for, nobody waits for what each data set contributes.
+    # Contributions take time to measure, so they are off unless the config sets an interval.
     hook = {"interval": 0, **copy.deepcopy(plan.hook), "weights": plan.block(parameters)}
     config.custom_imports = with_import(config)
     config.custom_hooks = weight_hooks(config, hook)
     config.work_dir = str(folder)
-    # mmengine keeps loggers and visualizers by name for as long as the process lives.
+    # mmengine caches loggers and visualizers by name for the whole process, so every trial needs its own name.
     config.experiment_name = f"{plan.path.stem}-trial-{folder.name}-{time.time_ns():x}"
     if isinstance(config.get("visualizer"), dict):
         config.visualizer.name = config.experiment_name
@@ -160,15 +157,15 @@ def trial_config(plan: Plan, config: Any, parameters: Mapping[str, float], folde
 
 
 def train(config: Any, report: ReportHook) -> float:
-    """Trains a trial's config and validates; what it would print goes to ``screen.log`` in its folder.
+    """Trains and validates a trial's config. Its output goes to ``screen.log`` in its folder.
 
     Returns:
-        What the last validation said. The last and not the best: every trial is compared at the same age,
-        and none is given more draws than another.
+        The metric of the last validation. Not of the best: all trials are compared after the same number of iterations, and
+        more validations do not mean more chances.
 
     Raises:
-        optuna.TrialPruned: Optuna gave the trial up.
-        SearchError: There is no such metric.
+        optuna.TrialPruned: Optuna pruned the trial.
+        SearchError: There is no such metric, or no validation.
         NotFiniteError: The loss or the metric is not finite.
     """
     folder = Path(config.work_dir)
@@ -188,16 +185,16 @@ def train(config: Any, report: ReportHook) -> float:
             traceback.print_exc(file=screen)
             raise
         finally:
-            _silence(MMLogger.get_current_instance(), folder)
+            _close_log_files(MMLogger.get_current_instance(), folder)
     if report.pruned:
         raise optuna.TrialPruned
     if report.value is None:
-        raise SearchError("the training ended without a validation; look at val_begin and val_interval.")
+        raise SearchError("the training ended without a validation; check val_begin and val_interval.")
     return report.value
 
 
-def _silence(logger: MMLogger, folder: Path) -> None:
-    """Has a logger let go of the files of a trial; mmengine keeps it, and logs with it until there is another one."""
+def _close_log_files(logger: MMLogger, folder: Path) -> None:
+    """Closes a logger's files in a folder. mmengine would keep writing to them until it has another logger."""
     for handler in [*logger.handlers]:
         file = getattr(getattr(handler, "stream", None), "name", None)
         if isinstance(file, str) and Path(file).is_relative_to(folder):

@@ -1,4 +1,4 @@
-"""A worker: one trial after the other, until the study has as many as it is to have."""
+"""A worker: runs one trial after the other until the study has enough of them."""
 
 from __future__ import annotations
 
@@ -18,39 +18,39 @@ from optuna.trial import FrozenTrial, TrialState
 from headweights.errors import WeightError
 from headweights.mmdet.config import read_config
 from headweights.tune.plan import Plan
-from headweights.tune.storage import WORKER, notices_death, try_again
-from headweights.tune.study import METRIC, REASON, here, load, pruner_of, recover, sampler_of, standing
-from headweights.tune.trial import NotFiniteError, ReportHook, SearchError, train, trial_config
+from headweights.tune.storage import WORKER, detects_dead_workers, retry
+from headweights.tune.study import METRIC, REASON, load, machine, pruner_of, recover, sampler_of, status_of
+from headweights.tune.trial import SCREEN_LOG, NotFiniteError, ReportHook, SearchError, train, trial_config
 
-# So many trials fail, and none succeeds, before the search is given up.
-HOPELESS = 3
-# Seconds between looks at what others are doing.
+# The search stops when this many trials have failed and none has succeeded.
+MOST_FAILURES = 3
+# Seconds between checks on the trials of other workers.
 _PAUSE = 1.0
 
 
 class Lock(Protocol):
-    """What keeps two workers from taking the last trial both."""
+    """A lock that keeps two workers from both taking the last trial."""
 
     def acquire(self, *, timeout: float) -> bool:
-        """Waits for it."""
+        """Waits for the lock, at most ``timeout`` seconds; whether it was acquired."""
 
     def release(self) -> None:
-        """Lets the next one have it."""
+        """Releases the lock."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker is to do.
+    """The settings that the workers of a command share.
 
     Args:
         plan: The search.
         storage: The address of the storage.
         study: The name of the study.
-        work_dir: The folder that has the trials' folders.
-        trials: How many trials the study is to have.
+        work_dir: The folder with the trials' folders.
+        trials: The number of trials to reach.
         seed: The seed of the sampler.
-        prune: Whether bad trials are given up.
-        keep_checkpoints: Whether the checkpoints of all trials stay, and not of the best only.
+        prune: Whether bad trials are stopped early.
+        keep_checkpoints: Whether to keep the checkpoints of all trials, not only of the best one.
     """
 
     plan: Plan
@@ -63,7 +63,7 @@ class Job:
     keep_checkpoints: bool = False
 
     def folder(self, trial: int) -> Path:
-        """Where a trial is trained."""
+        """The folder of a trial."""
         return self.work_dir / "trials" / str(trial)
 
 
@@ -71,12 +71,11 @@ class Worker:
     """Trains trials.
 
     Args:
-        job: What to do.
-        storage: The storage, open.
-        number: Which worker of the command it is.
-        lock: What the workers of the command share.
-        after: Called after every trial and every validation.
-        goes_on: Whether there is anybody left who wants another trial.
+        job: The settings.
+        storage: The open storage.
+        number: The number of the worker, from 0.
+        lock: The lock that the workers of the command share.
+        goes_on: Whether to start another trial. Default: always.
     """
 
     def __init__(
@@ -85,59 +84,57 @@ class Worker:
         storage: BaseStorage,
         number: int,
         lock: Lock,
-        after: Callable[[], None] = lambda: None,
         goes_on: Callable[[], bool] = lambda: True,
     ) -> None:
         self.job = job
         self.lock = lock
-        self.after = after
         self.goes_on = goes_on
         self.config = read_config(job.plan.path, job.plan.options)
         self.study = load(storage, job.study, job.plan.rule, pruner=pruner_of(job.plan, job.trials, job.prune))
         self.study.sampler = sampler_of(job.seed, number, self.study, job.trials)
         self.storage = storage
         self._number: int | None = None
-        self._wrong: SearchError | None = None
-        self._holds = False
+        self._search_error: SearchError | None = None
+        self._has_lock = False
 
     def work(self) -> None:
-        """Trains until the study has its trials.
+        """Trains until the study has enough trials.
 
         Raises:
-            WeightError: Something is wrong with every trial.
-            KeyboardInterrupt: It was interrupted. The trial is in the queue again.
+            WeightError: All trials fail.
+            KeyboardInterrupt: It was interrupted. Its trial is back in the queue.
         """
         while self.goes_on():
-            self._holds = self.lock.acquire(timeout=60)  # whoever holds it for longer is dead
+            self._has_lock = self.lock.acquire(timeout=60)  # a worker that holds it longer is dead
             try:
                 recover(self.study)
-                now = standing(self.study)
-                if len(now.finished) >= self.job.trials:
+                status = status_of(self.study)
+                if len(status.finished) >= self.job.trials:
                     return
-                is_free = len(now.finished) + len(now.running) < self.job.trials
+                is_free = len(status.finished) + len(status.running) < self.job.trials
                 if is_free:
-                    self._one()
-                elif not notices_death(self.storage):
-                    return  # those who train the rest may be dead for all it knows
+                    self._run_trial()
+                elif not detects_dead_workers(self.storage):
+                    return  # the workers of the running trials may be dead, and waiting for them would never end
             finally:
                 self._release()
             if is_free:
-                self._look()
+                self._after_trial()
             else:
                 time.sleep(_PAUSE)
 
-    def _one(self) -> None:
+    def _run_trial(self) -> None:
         self._number = None
         try:
             self.study.optimize(self._objective, n_trials=1, catch=(Exception,), gc_after_trial=True)
         except KeyboardInterrupt:
             trial = self._trial()
             if trial is not None and trial.state == TrialState.FAIL:
-                try_again(self.study, trial)
+                retry(self.study, trial)
             raise
         except Exception:
             trial = self._trial()
-            # Where it has failed already, another worker took this one for dead, and has its trial.
+            # If the trial has failed already, another worker considered this one dead and retries the trial.
             if trial is None or trial.state != TrialState.FAIL:
                 raise
         if torch.cuda.is_available():
@@ -148,13 +145,13 @@ class Worker:
 
     def _objective(self, trial: optuna.Trial) -> float:
         self._number = trial.number
-        trial.set_user_attr(WORKER, _me())
+        trial.set_user_attr(WORKER, f"{machine()}/{os.getpid()}")
         self._release()
         space, plan = self.job.plan.space, self.job.plan
         parameters = {name: trial.suggest_float(name, space.low, space.high, log=True) for name in space.parameters}
-        known = plan.metric or self.study.user_attrs.get(METRIC)
+        metric = plan.metric or self.study.user_attrs.get(METRIC)
         try:
-            report = ReportHook(trial, known, plan.rule, self.after)
+            report = ReportHook(trial, metric, plan.rule)
             value = train(trial_config(plan, self.config, parameters, self.job.folder(trial.number)), report)
         except optuna.TrialPruned:
             raise
@@ -162,49 +159,48 @@ class Worker:
             if _was_interrupted(error):
                 raise KeyboardInterrupt from None
             if isinstance(error, SearchError):
-                self._wrong = error
+                self._search_error = error
             trial.set_user_attr(REASON, in_words(error))
             raise
-        if known is None and report.metric:
+        if metric is None and report.metric:
             self.study.set_user_attr(METRIC, report.metric)
         return value
 
     def _release(self) -> None:
-        if self._holds:
-            self._holds = False
+        if self._has_lock:
+            self._has_lock = False
             self.lock.release()
 
-    def _look(self) -> None:
-        """Shows the trial, makes room, and gives up where there is no hope."""
-        self.after()
-        if self._wrong is not None:
-            raise self._wrong
-        now = standing(self.study)
+    def _after_trial(self) -> None:
+        """Removes checkpoints that are no longer needed, and raises an error if the search cannot succeed."""
+        if self._search_error is not None:
+            raise self._search_error
+        status = status_of(self.study)
         if not self.job.keep_checkpoints:
-            best = self.study.best_trial.number if now.complete else None
-            for trial in now.finished:
+            best = self.study.best_trial.number if status.complete else None
+            for trial in status.finished:
                 if trial.number != best:
                     _remove_checkpoints(self.job.folder(trial.number))
-        if len(now.failed) >= HOPELESS and len(now.failed) == len(now.finished):
-            first = now.failed[0]
+        if len(status.failed) >= MOST_FAILURES and len(status.failed) == len(status.finished):
+            first = status.failed[0]
             raise WeightError(
-                f"the first {len(now.failed)} trials failed. Trial {first.number}: {first.user_attrs[REASON]} "
-                f"(all of it: {self.job.folder(first.number) / 'screen.log'})"
+                f"the first {len(status.failed)} trials failed. Trial {first.number}: {first.user_attrs[REASON]} "
+                f"(full output: {self.job.folder(first.number) / SCREEN_LOG})"
             )
 
 
 @contextlib.contextmanager
 def environment(number: int, workers: int, gpus: list[str], cores: int) -> Iterator[None]:
-    """What a worker's process is started in: its share of the cores, and a GPU of its own as long as there are enough."""
-    set_here = {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(max(1, cores // workers))}
+    """Sets the environment for starting a worker's process: its share of the cores, and one GPU."""
+    variables = {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(max(1, cores // workers))}
     if gpus:
-        set_here["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
-    before = {name: os.environ.get(name) for name in set_here}
-    os.environ.update(set_here)
+        variables["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
+    earlier = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:
-        for name, value in before.items():
+        for name, value in earlier.items():
             if value is None:
                 del os.environ[name]
             else:
@@ -223,20 +219,16 @@ def _remove_checkpoints(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _me() -> str:
-    return f"{here()}/{os.getpid()}"
-
-
 def _was_interrupted(error: BaseException | None) -> bool:
-    """Whether an error is Ctrl-C in other words: mmengine takes it for a mistake in a config while it writes one."""
+    """Whether Ctrl-C caused the error. mmengine turns it into a config error if it arrives while a config is written."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__
     return error is not None
 
 
 def in_words(error: Exception) -> str:
-    """An error as one line; its class too where it is none that was meant to be read."""
-    said = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    """An error as one line, with its class unless it is one of the library's own."""
+    message = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
     if isinstance(error, (WeightError, NotFiniteError)):
-        return said
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+        return message
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__

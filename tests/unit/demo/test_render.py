@@ -31,11 +31,6 @@ def test_boxes_lie_inside_the_image_and_hold_something(size: int) -> None:
         assert (image.boxes[:, 2:] - image.boxes[:, :2] >= render.SMALLEST_BOX).all()
 
 
-def test_too_small_an_image_is_refused() -> None:
-    with pytest.raises(ValueError, match="31"):
-        render_crowns("a", 31, 0)
-
-
 def test_boxes_are_tight(monkeypatch: pytest.MonkeyPatch) -> None:
     """Painted in a colour of their own, crowns fill their boxes to each side and nothing outside of them."""
     pink = np.array([255.0, 0.0, 255.0], dtype=np.float32)

@@ -136,11 +136,11 @@ def test_every_chart_has_points_and_the_console_is_silent(browser: webdriver.Chr
 
 def test_a_cut_log_says_what_is_missing(browser: webdriver.Chrome, pages: dict[str, Path]) -> None:
     show(browser, pages["cut"])
-    told = browser.find_element(By.CSS_SELECTOR, ".missing").text
-    assert "the last line is cut off" in told
-    assert "1 line is not a JSON object" in told
-    assert "1 line is not valid UTF-8" in told
-    assert "headweights.json is not JSON" in told
+    text = browser.find_element(By.CSS_SELECTOR, ".missing").text
+    assert "the last line is cut off" in text
+    assert "1 line is not a JSON object" in text
+    assert "1 line is not valid UTF-8" in text
+    assert "headweights.json is not JSON" in text
     # The weights are still known, from the log.
     assert "as last logged" in browser.find_element(By.ID, "weights").text
 

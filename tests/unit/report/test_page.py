@@ -1,4 +1,4 @@
-"""The whole report: what stands on the page, what a bad work directory is told, what is written where."""
+"""The whole report: its content, the errors for bad work directories, and its files."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ def test_a_run_is_on_the_page(work_dir: Path, tmp_path: Path) -> None:
     assert "from 1 to 0.1 over iterations 0 to 300 (cosine) in rpn_head; full weight in roi_head" in words
     assert "In roi_head, rendered's gradient opposes real's (mean cosine -0.1" in words
     assert "In rpn_head" not in words
-    assert "What is missing" not in words
+    assert "Missing" not in words
     assert page.count("data:image/jpeg;base64,") == 6
     # Every curve by data set and head.
     charts = {chart["title"]: chart for chart in data_of(page)["charts"]}
     for term in ("rpn_head.loss_rpn_cls", "rpn_head.loss_rpn_bbox", "roi_head.loss_cls", "roi_head.loss_bbox"):
-        for said in ("raw", "weighted"):
-            assert [trace["datasets"] for trace in charts[f"{term}, {said}"]["traces"]] == [[0], [1], [2]]
-    # Only what moves is shown over time, and COCO's -1 is no precision.
+        for kind in ("raw", "weighted"):
+            assert [trace["datasets"] for trace in charts[f"{term}, {kind}"]["traces"]] == [[0], [1], [2]]
+    # Only weights that change are shown over time, and COCO's -1 is not a precision.
     assert [chart["traces"][0]["name"] for title, chart in charts.items() if chart["y"] == "weight"] == [VENDOR, VENDOR]
     assert charts["coco/bbox_mAP"]["traces"][0]["x"] == [100, 200, 300]
     assert "coco/bbox_mAP_s" not in charts
@@ -94,12 +94,12 @@ def test_runs_are_compared(work_dir: Path, tmp_path: Path) -> None:
     assert f"{VENDOR}: weight in rpn_head 1 from 1 to 0.1 over iterations 0 to 300 (cosine)" in words
     assert "real: weight" not in words
     assert "coco/bbox_mAP, last 0.216 0.259 +0.043" in words
-    assert "The same in all: model FasterRCNN; optimizer AdamW; iterations 300; batch size 8" in words
+    assert "The same in all runs: model FasterRCNN; optimizer AdamW; iterations 300; batch size 8" in words
     runs = {trace["run"] for chart in data_of(page)["charts"] for trace in chart["traces"]}
     assert runs == {0, 1}
 
 
-def test_runs_of_one_name_are_told_apart(work_dir: Path, tmp_path: Path) -> None:
+def test_runs_with_the_same_name_are_distinguished(work_dir: Path, tmp_path: Path) -> None:
     for parent in ("a", "b"):
         shutil.copytree(work_dir, tmp_path / parent / "weighted")
     page = write_report([tmp_path / "a" / "weighted", tmp_path / "b" / "weighted"], tmp_path / "page.html").read_text(
@@ -128,7 +128,7 @@ def test_a_plain_run_of_mmengine_shows_what_it_has(tmp_path: Path) -> None:
         visualizer.add_scalars({"coco/bbox_mAP": 0.1 * epoch}, step=epoch)
     page = write_report([tmp_path / "run"], tmp_path / "page.html").read_text(encoding="utf-8")
     words = words_of(page)
-    assert "What is missing" in words
+    assert "Missing" in words
     assert "no headweights.json" in words
     assert "no entries by data set and head" in words
     assert "no dump of the config" in words
@@ -139,13 +139,13 @@ def test_a_plain_run_of_mmengine_shows_what_it_has(tmp_path: Path) -> None:
     assert charts["coco/bbox_mAP"]["traces"][0]["x"] == [3, 6]
 
 
-def test_a_lost_picture_is_said(work_dir: Path, tmp_path: Path) -> None:
+def test_a_missing_image_is_reported(work_dir: Path, tmp_path: Path) -> None:
     samples = write_pictures(tmp_path / "pictures")
     Path(samples[RENDERED][0]["image"]).unlink()
     Path(samples[RENDERED][1]["image"]).write_bytes(b"no picture")
     write_run(tmp_path / "run", samples)
     words = words_of(write_report([tmp_path / "run"], tmp_path / "page.html").read_text(encoding="utf-8"))
-    assert "set1/0.png is gone" in words
+    assert "set1/0.png does not exist" in words
     assert "set1/1.png could not be read" in words
 
 
@@ -177,11 +177,11 @@ def test_the_command_writes_into_the_work_dir_and_prints_where(work_dir: Path) -
 def test_a_bad_work_dir_is_named_and_nothing_is_written(work_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").touch()
-    for bad, told in (("nowhere", "no such folder"), ("empty", "holds no training log"), ("file", "is a file")):
+    for bad, message in (("nowhere", "no such folder"), ("empty", "contains no training log"), ("file", "is a file")):
         code, text = run_report(work_dir, tmp_path / bad, "--out", tmp_path / "page.html")
         assert code == 2
         assert text.startswith(f"headweights report: {tmp_path / bad}")
-        assert told in text
+        assert message in text
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "file"]
 
 
@@ -234,17 +234,17 @@ def test_what_is_not_known_is_not_called_the_same(work_dir: Path, tmp_path: Path
         folder.mkdir(parents=True)
         (folder / "scalars.json").write_text('{"loss": 1.0, "raw_loss/head.loss_cls/real": 1.0, "step": 1}\n')
     words = words_of(write_report([tmp_path / "a", tmp_path / "b"], tmp_path / "page.html").read_text(encoding="utf-8"))
-    assert "the same" not in words.split("What came out")[0].lower()
-    assert "Neither weights nor settings are known of any run" in words
+    assert "the same" not in words.split("Results")[0].lower()
+    assert "No run has known weights or settings" in words
     assert "as last logged" not in words
-    assert "weights are not known" in words
+    assert "weights are unknown" in words
     words = words_of(write_report([work_dir, tmp_path / "a"], tmp_path / "page.html").read_text(encoding="utf-8"))
     assert "learning rate 0.002 unknown" in words
     assert "rendered: weight in roi_head 0.2 unknown" in words
     assert "The same in all" not in words
 
 
-def test_a_missing_record_is_said_once(tmp_path: Path) -> None:
+def test_a_missing_record_is_reported_once(tmp_path: Path) -> None:
     vis_data = write_run(tmp_path / "run", {})
     (vis_data / "headweights.json").write_text("{")
     words = words_of(write_report([tmp_path / "run"], tmp_path / "page.html").read_text(encoding="utf-8"))
@@ -315,7 +315,7 @@ def test_a_training_with_the_hook(tmp_path: Path) -> None:
     ).train()
     page = write_report([tmp_path / "run"], tmp_path / "page.html").read_text(encoding="utf-8")
     words = words_of(page)
-    assert "What is missing" not in words
+    assert "Missing" not in words
     assert "from 1 to 0.1 over epochs 0 to 3 (cosine) in rpn_head" in words
     assert "in roi_head.bbox_head its classification one twentieth (0.05), its boxes one fifth (0.2)" in words
     assert page.count("data:image/jpeg;base64,") == 8

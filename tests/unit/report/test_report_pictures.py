@@ -58,7 +58,7 @@ def test_any_kind_of_picture(tmp_path: Path, mode: str) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n" + b"\0" * 40])
-def test_a_broken_picture_is_said(tmp_path: Path, content: bytes) -> None:
+def test_a_broken_image_is_reported(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.png").write_bytes(content)
     picture = one(tmp_path, Sample(image="a.png"))
     assert picture.uri == ""
@@ -66,7 +66,7 @@ def test_a_broken_picture_is_said(tmp_path: Path, content: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.png", "", ".", "x\0y", "x" * 5000])
-def test_a_picture_that_is_not_there_is_said(tmp_path: Path, name: str) -> None:
+def test_a_missing_image_is_reported(tmp_path: Path, name: str) -> None:
     assert one(tmp_path, Sample(image=name)).problem
 
 

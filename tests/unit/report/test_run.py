@@ -49,13 +49,13 @@ def test_without_vis_datas_copy_the_dump_beside_it_is_the_config(tmp_path: Path)
     (tmp_path / "detector.py").write_text("a = (")
     run = read_run(tmp_path)
     assert run.settings == {}
-    assert run.notes == ["the config detector.py is not Python: its settings are not known."]
+    assert run.notes == ["the config detector.py is not Python: its settings are unknown."]
 
 
 def test_a_folder_with_only_a_config_is_no_run(tmp_path: Path) -> None:
     (tmp_path / "config.py").write_text("a = 1")
     (tmp_path / "20260101_120000" / "vis_data").mkdir(parents=True)
-    with pytest.raises(WeightError, match="holds no training log"):
+    with pytest.raises(WeightError, match="contains no training log"):
         read_run(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""What came out: last and best, and how far from the first run."""
+"""The results of runs: last and best values, and their differences from the first run."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_metric_that_a_run_does_not_have() -> None:
     assert rows["y, last"] == (["\N{EN DASH}", "0.4", "0.1"], ["", "", ""])
 
 
-def test_named_settings_that_are_the_same_are_said_and_work_dirs_do_not_differ() -> None:
+def test_equal_main_settings_are_listed_and_work_dirs_are_ignored() -> None:
     a, b = run("a"), run("b")
     a.settings = {"randomness.seed": "1", "train_cfg.max_iters": "9", "work_dir": "a", "model.neck.type": "FPN"}
     b.settings = {"randomness.seed": "2", "train_cfg.max_iters": "9", "work_dir": "b"}
@@ -57,7 +57,7 @@ def rows_of(weights: dict[str, float], **more: float) -> list[WeightRecord]:
     ]
 
 
-def test_losses_that_are_alike_are_told_as_their_head() -> None:
+def test_losses_with_equal_weights_are_shown_as_their_head() -> None:
     table = weight_table(recorded("x", *rows_of({"loss_cls": 0.2, "loss_bbox": 0.2}, share=0.4, effective_weight=0.25)), 0, ["a"])
     (cell,) = table.rows[0].cells
     assert (cell.weight, cell.share, cell.losses) == ("0.2, effective 0.25", "40%", [])
@@ -65,14 +65,14 @@ def test_losses_that_are_alike_are_told_as_their_head() -> None:
     assert (cell.weight, cell.losses) == ("", [("loss_cls", "0.05 (40%)"), ("loss_bbox", "0.2 (40%)")])
 
 
-def test_what_differs_is_told_of_the_head_where_its_losses_agree() -> None:
-    def told(one: dict[str, float], other: dict[str, float]) -> list[tuple[str, list[str]]]:
+def test_a_difference_is_shown_for_the_head_if_its_losses_agree() -> None:
+    def differing(one: dict[str, float], other: dict[str, float]) -> list[tuple[str, list[str]]]:
         found = differences([recorded("x", *rows_of(one)), recorded("y", *rows_of(other))], ["a"])
         return [(row.what.removeprefix("a: weight in roi_head.bbox_head"), row.values) for row in found.set]
 
     full = {"loss_cls": 1.0, "loss_bbox": 1.0}
-    assert told(full, full) == []
-    assert told(full, {"loss_cls": 0.2, "loss_bbox": 0.2}) == [("", ["1", "0.2"])]
+    assert differing(full, full) == []
+    assert differing(full, {"loss_cls": 0.2, "loss_bbox": 0.2}) == [("", ["1", "0.2"])]
     both = [(", loss_cls", ["1", "0.05"]), (", loss_bbox", ["1", "0.2"])]
-    assert told(full, {"loss_cls": 0.05, "loss_bbox": 0.2}) == both
-    assert told(full, {"loss_cls": 0.05, "loss_bbox": 1.0}) == both[:1]
+    assert differing(full, {"loss_cls": 0.05, "loss_bbox": 0.2}) == both
+    assert differing(full, {"loss_cls": 0.05, "loss_bbox": 1.0}) == both[:1]

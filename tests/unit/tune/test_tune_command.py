@@ -33,8 +33,8 @@ from headweights.check.run import checked
 from headweights.cli import app
 from headweights.errors import WeightError
 from headweights.tune import command, storage
-from headweights.tune.storage import WORKER, open_storage, try_again
-from headweights.tune.study import KIND, OWN, REASON, UNWEIGHTED, begin, recover, standing
+from headweights.tune.storage import WORKER, open_storage, retry
+from headweights.tune.study import KIND, OWN, REASON, UNWEIGHTED, begin, recover, status_of
 from headweights.tune.trial import SCREEN_LOG
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "tune.md"
@@ -143,11 +143,11 @@ def test_the_block_is_printed_and_is_that_of_a_config_that_checks_clean(two_stag
     assert config.model == Config.fromfile(two_stage.config).model
 
 
-def test_what_the_best_is_worth_is_said(two_stage: Tuned) -> None:
+def test_the_best_trial_is_compared_with_the_baselines(two_stage: Tuned) -> None:
     text = " ".join(two_stage.text.split())
-    assert "Nothing did better than the unweighted detector, accuracy 1." in text
-    assert "accuracy 1 is +0.5 to the config's own weights, 0.5." in text
-    assert "expect less" in text
+    assert "No trial beat the unweighted detector, accuracy 1." in text
+    assert "The best accuracy, 1, is +0.5 from the config's own weights, 0.5." in text
+    assert "Expect less" in text
     assert "stronger than what is searched around it: 'rendered', roi_head.bbox_head.loss_bbox" in text
     assert "plotly" in (two_stage.work_dir / "tune.html").read_text().lower()
 
@@ -158,27 +158,27 @@ def test_only_the_best_trials_checkpoints_stay(two_stage: Tuned) -> None:
 
 def test_a_study_that_has_its_trials_only_shows_them(two_stage: Tuned) -> None:
     again = Tuned(two_stage.config, two_stage.work_dir).run()
-    assert again.code == 0 and "3 of 3 trials are over" in again.text and "custom_hooks = [" in again.text
+    assert again.code == 0 and "3 of 3 trials are finished" in again.text and "custom_hooks = [" in again.text
     assert len(again.trials) == 3
 
 
 def test_another_search_is_not_mixed_in(two_stage: Tuned) -> None:
     other = Tuned(two_stage.config, two_stage.work_dir).run("--low", "0.1", "--cfg-options", "train_cfg.max_epochs=2")
     assert other.code == 2 and len(other.trials) == 3
-    assert "range: [0.03, 3.0] then, [0.1, 3.0] now" in other.text and "config: train_cfg" in other.text
+    assert "range: was [0.03, 3.0], is [0.1, 3.0]" in other.text and "config: train_cfg" in other.text
     assert "--study" in other.text
     named = Tuned(two_stage.config, two_stage.work_dir).run("--low", "0.1", "--study", "other")
-    assert named.code == 2 and "holds the trials of another study" in named.text
+    assert named.code == 2 and "has the trials of another study" in named.text
 
 
-def test_bad_trials_are_given_up(tmp_path: Path) -> None:
+def test_bad_trials_are_pruned(tmp_path: Path) -> None:
     WorseEveryTime.count = 0
     tuned = Tuned(tuned_config(tmp_path, model=RETINANET, evaluator=KNOWN, epochs=3), tmp_path / "run").run(trials=2)
     assert tuned.code == 0, tuned.text
     first, second = tuned.trials
     assert first.state == TrialState.COMPLETE and len(first.intermediate_values) == 3
     assert second.state == TrialState.PRUNED and second.last_step == 2
-    assert "trial 1: given up after validation 2 of 3: 0.2" in tuned.text
+    assert "trial 1: pruned after validation 2 of 3: 0.2" in tuned.text
     assert "'rendered': {'bbox_head': 1.0}" in tuned.text
     assert checked(tuned.work_dir / "best_weights.py").problems == []
 
@@ -193,8 +193,8 @@ def test_failures(tmp_path: Path) -> None:
 
     options = ["--cfg-options", "custom_hooks.0.how.*=no", "--metric"]
     tuned.run(*options, "accuracies", trials=1)
-    assert tuned.code == 2 and "gives no metric 'accuracies'. Nearest valid: 'accuracy'" in tuned.text
-    assert len(tuned.trials) == 1  # a study of which nothing came is begun anew
+    assert tuned.code == 2 and "returns no metric 'accuracies'. Nearest valid: 'accuracy'" in tuned.text
+    assert len(tuned.trials) == 1  # a study whose trials all failed starts anew
 
     breaks = ["--cfg-options", "custom_hooks.0.how.1=crash", "--cfg-options", "custom_hooks.0.how.2=diverge"]
     tuned.run(*options, "accuracy", *breaks)
@@ -226,7 +226,7 @@ def test_what_is_stopped_or_killed_goes_on(tmp_path: Path) -> None:
 
     with meanwhile(interrupt):
         tuned.run(trials=1)
-    assert tuned.code == 130 and "The same command goes on from here." in tuned.text
+    assert tuned.code == 130 and "Run the same command to resume." in tuned.text
     assert [trial.state for trial in tuned.trials] == [TrialState.FAIL, TrialState.WAITING]
 
     # A whole process, that is killed; forked, as it takes seconds to import all that it needs.
@@ -303,20 +303,20 @@ def test_a_worker_elsewhere_that_falls_silent_has_its_trial_tried_again(two_stag
     trial.set_user_attr(WORKER, "another machine/1")
     opened.record_heartbeat(trial._trial_id)
     recover(study)
-    assert len(standing(study).running) == 1
+    assert len(status_of(study).running) == 1
     time.sleep(2.1)  # the database counts seconds
     recover(study)
     lost, _, again = study.trials
     assert lost.state == TrialState.FAIL and again.state == TrialState.WAITING
     assert again.user_attrs[KIND] == UNWEIGHTED
     assert WORKER not in again.user_attrs
-    assert not standing(study).finished and not standing(study).running
+    assert not status_of(study).finished and not status_of(study).running
     # One that the sampler chose is tried again with what it chose.
     study.ask()
     drawn = study.ask()
     weight = drawn.suggest_float("rendered: rpn_head", 0.03, 3.0, log=True)
     study.tell(drawn, state=TrialState.FAIL)
-    try_again(study, study.trials[-1])
+    retry(study, study.trials[-1])
     assert study.ask().suggest_float("rendered: rpn_head", 0.03, 3.0, log=True) == weight
 
 
@@ -326,9 +326,9 @@ def test_a_journal_is_a_storage(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "said"),
+    ("address", "message"),
     [
-        ("tune.db", "it is no address"),
+        ("tune.db", "not a storage address"),
         ("sqlite:////no/such/folder/tune.db", "cannot be opened"),
         ("nonsense://host/name", "nonsense"),
         ("grpc://host", "grpc://<host>:<port>"),
@@ -338,18 +338,18 @@ def test_a_journal_is_a_storage(tmp_path: Path) -> None:
         ("nonsense://me:secret@host/name", "nonsense://me@host/name"),
     ],
 )
-def test_a_storage_that_cannot_be_opened_is_named(monkeypatch: pytest.MonkeyPatch, address: str, said: str) -> None:
-    monkeypatch.setattr(storage, "_PATIENCE", 0.5)
+def test_a_storage_that_cannot_be_opened_is_named(monkeypatch: pytest.MonkeyPatch, address: str, message: str) -> None:
+    monkeypatch.setattr(storage, "_PROXY_TIMEOUT", 0.5)
     with pytest.raises(WeightError) as error:
         open_storage(address)
-    assert said in str(error.value) and "secret" not in str(error.value)
+    assert message in str(error.value) and "secret" not in str(error.value)
 
 
 def test_a_study_of_another_program_is_left_alone(two_stage: Tuned, tmp_path: Path) -> None:
     study = optuna.create_study(study_name="config", storage=f"sqlite:///{tmp_path}/tune.db")
     study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
     theirs = Tuned(two_stage.config, tmp_path).run()
-    assert theirs.code == 2 and "none of headweights tune" in theirs.text
+    assert theirs.code == 2 and "of another program" in theirs.text
     assert len(theirs.trials) == 1
 
 

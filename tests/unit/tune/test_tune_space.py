@@ -54,16 +54,16 @@ def test_a_configs_own_weights_are_parameters(weights: Any, normalize: bool, exp
 @pytest.mark.parametrize(
     ("weights", "normalize", "why"),
     [
-        (dict(real=2.0), False, "'real' weighs 2 in rpn_head, and the search has it at 1"),
+        (dict(real=2.0), False, "'real' weighs 2 in rpn_head, but 1 in the search"),
         (dict(real=0), True, "'real' weighs 0"),
         (dict(rendered=0.01), True, "'rendered' weighs 0.01 in rpn_head, outside 0.03 to 3"),
-        (dict(real=4, rendered=0.1), True, "weighs 0.025 of what 'real' does"),
+        (dict(real=4, rendered=0.1), True, "weighs 0.025 times as much as 'real'"),
         (dict(rendered=dict(schedule="step", points=[(0, 1), (2, 0.5)], by="iter")), True, "change over time in rpn_head"),
     ],
 )
-def test_own_weights_that_cannot_be_tried_are_said(weights: Any, normalize: bool, why: str) -> None:
-    own, said = SPACE.own(parse_block(weights), BOOK, normalize)
-    assert own is None and why in said
+def test_own_weights_that_cannot_be_tried_are_explained(weights: Any, normalize: bool, why: str) -> None:
+    own, reason = SPACE.own(parse_block(weights), BOOK, normalize)
+    assert own is None and why in reason
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 3), (-1, 3), (2, 3), (0.1, 0.9), (1, 1), (3, 0.1), (float("nan"), 3)])

@@ -1,4 +1,4 @@
-"""Draws Plotly's figures into SVG files, in a headless Chromium: pages that show pictures run no script."""
+"""Draws Plotly's figures into SVG files with a headless Chromium."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _DRAW = """
 
 
 def draw(figures: Mapping[str, go.Figure], folder: Path) -> str | None:
-    """Writes `folder`/<name>.svg for each figure; returns why not, where there is no Chromium to draw them."""
+    """Writes `folder`/<name>.svg for each figure. Without a Chromium, returns a message instead."""
     browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     driver_path = shutil.which("chromedriver")
     if browser is None or driver_path is None:
-        return "no Chromium on this machine (Debian: apt-get install chromium chromium-driver): the pictures were not drawn."
+        return "no Chromium on this machine (Debian: apt-get install chromium chromium-driver): the figures were not drawn."
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 

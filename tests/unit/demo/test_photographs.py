@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headweights.demo import pictures
-from headweights.demo.pictures import PLACES, picture_folder, read_picture, read_voc
+from headweights.demo import photographs
+from headweights.demo.photographs import PLACES, photograph_folder, read_photograph, read_voc
 
 
 def voc(*boxes: tuple[int, int, int, int]) -> str:
@@ -39,7 +39,7 @@ def test_a_box_that_is_none_names_its_file(tmp_path: Path, text: str) -> None:
 
 @pytest.mark.parametrize("place", PLACES)
 def test_every_place_has_a_picture_with_boxes_inside(place: str) -> None:
-    picture = read_picture(place)
+    picture = read_photograph(place)
     width, height = picture.size
     assert picture.name == place
     assert len(picture.boxes) > 30
@@ -51,18 +51,18 @@ def test_every_place_has_a_picture_with_boxes_inside(place: str) -> None:
 def test_a_missing_picture_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PLACES, "OSBS", "NOWHERE_1")
     with pytest.raises(FileNotFoundError, match="NOWHERE_1"):
-        read_picture("OSBS")
+        read_photograph("OSBS")
 
 
 def test_without_deepforest_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "find_spec", lambda name: None)
+    monkeypatch.setattr(photographs, "find_spec", lambda name: None)
     with pytest.raises(FileNotFoundError, match="pip install deepforest --no-deps"):
-        picture_folder()
+        photograph_folder()
 
 
 def test_boxes_are_where_trees_are() -> None:
     """In the sandy scrub of OSBS a crown is greener than what is around it: the boxes are neither shifted nor transposed."""
-    picture = read_picture("OSBS")
+    picture = read_photograph("OSBS")
     blue, green, red = np.moveaxis(picture.image.astype(np.float32), 2, 0)
     greenness = 2 * green - red - blue
     inside = np.zeros(greenness.shape, dtype=bool)

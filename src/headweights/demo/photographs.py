@@ -1,9 +1,9 @@
-"""The photographs: aerial pictures of tree crowns with boxes drawn by people, from the installed package `deepforest`.
+"""The photographs: aerial images of tree crowns with hand-drawn boxes, from the installed package `deepforest`.
 
 They are part of the NEON tree crowns of Weinstein et al., "Individual tree-crown detection in RGB imagery using
 semi-supervised deep learning neural networks" (Remote Sensing 2019, https://doi.org/10.3390/rs11111309). They are read at
-half their resolution, 0.2 m a pixel: a crown is then some 20 pixels wide, enough to be found, at a quarter of the work.
-The package is read and never imported: its own dependencies need not be there.
+half their resolution, 0.2 m per pixel: a crown is then about 20 pixels wide, large enough to detect, at a quarter of the
+cost. The package is not imported, so its own dependencies need not be installed.
 """
 
 import xml.etree.ElementTree as ElementTree
@@ -15,8 +15,8 @@ import numpy as np
 
 from headweights.demo.annotated import AnnotatedImage, Boxes, as_boxes
 
-# A picture a place, by the site's short name at NEON. YELL is Yellowstone, conifers on grass: the two places are 13 km
-# apart and were photographed in different light. OSBS is Ordway-Swisher in Florida, open scrub on sand; SOAP is Soaproot
+# One image per place, by NEON's short name of the site. YELL is Yellowstone, conifers on grass: its two places are 13 km
+# apart and were photographed in different light. OSBS is Ordway-Swisher in Florida, open scrub on sand. SOAP is Soaproot
 # Saddle in California, mostly dead trees.
 PLACES = {
     "YELL-528": "2019_YELL_2_528000_4978000_image_crop2",
@@ -26,8 +26,8 @@ PLACES = {
 }
 
 
-def picture_folder() -> Path:
-    """Finds the folder with the pictures in the installed package `deepforest`.
+def photograph_folder() -> Path:
+    """Finds the folder with the images in the installed package `deepforest`.
 
     Raises:
         FileNotFoundError: `deepforest` is not installed, or has no such folder.
@@ -37,14 +37,14 @@ def picture_folder() -> Path:
         folder = Path(location) / "data"
         if folder.is_dir():
             return folder
-    raise FileNotFoundError("the pictures of tree crowns are missing: pip install deepforest --no-deps")
+    raise FileNotFoundError("the tree crown images are missing: pip install deepforest --no-deps")
 
 
 def read_voc(path: Path) -> Boxes:
-    """Reads the boxes of a Pascal VOC annotation file, whatever their classes are called.
+    """Reads all boxes of a Pascal VOC annotation file, of any class.
 
-    VOC counts pixels from 1 and a box includes its last pixel; here pixel x covers [x, x + 1), so only the left and the
-    top move, by one.
+    VOC counts pixels from 1, and a box includes its last pixel. Here pixel x covers [x, x + 1), so only left and top
+    change, by one.
 
     Returns:
         Shape (n, 4): left, top, right, bottom in pixels.
@@ -61,25 +61,25 @@ def read_voc(path: Path) -> Boxes:
     return as_boxes(boxes)
 
 
-def read_picture(place: str) -> AnnotatedImage:
-    """Reads the picture of a place, a key of `PLACES`, and its boxes, at half the resolution. It is named after the place.
+def read_photograph(place: str) -> AnnotatedImage:
+    """Reads the image of a place, a key of `PLACES`, and its boxes, at half the resolution. The place is its name.
 
     Raises:
-        FileNotFoundError: The picture or its annotation is not there, or OpenCV cannot read the picture.
+        FileNotFoundError: The image or its annotation file does not exist, or OpenCV cannot read the image.
     """
-    folder, file_name = picture_folder(), PLACES[place]
+    folder, file_name = photograph_folder(), PLACES[place]
     image_path, voc_path = folder / f"{file_name}.png", folder / f"{file_name}.xml"
     image = cv2.imread(str(image_path), cv2.IMREAD_COLOR) if image_path.is_file() else None
     if image is None or not voc_path.is_file():
-        raise FileNotFoundError(f"no picture {image_path} with {voc_path.name}: is deepforest 2.1 or later installed?")
+        raise FileNotFoundError(f"no image {image_path} with {voc_path.name}: is deepforest 2.1 or later installed?")
     whole = AnnotatedImage(place, np.asarray(image, dtype=np.uint8), read_voc(voc_path), as_boxes([]))
     return _halved(whole)
 
 
-def _halved(picture: AnnotatedImage) -> AnnotatedImage:
-    """Half as wide and half as high; an odd last column or row is left out."""
-    width, height = (length // 2 for length in picture.size)
-    even = picture.image[: 2 * height, : 2 * width]
+def _halved(whole: AnnotatedImage) -> AnnotatedImage:
+    """Halves width and height; an odd last column or row is cut off."""
+    width, height = (length // 2 for length in whole.size)
+    even = whole.image[: 2 * height, : 2 * width]
     image = cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA)
-    boxes = np.minimum(picture.boxes / 2, np.array([width, height, width, height], dtype=np.float32))
-    return AnnotatedImage(picture.name, np.asarray(image, dtype=np.uint8), boxes, picture.ignored)
+    boxes = np.minimum(whole.boxes / 2, np.array([width, height, width, height], dtype=np.float32))
+    return AnnotatedImage(whole.name, np.asarray(image, dtype=np.uint8), boxes, whole.ignored)
