@@ -215,6 +215,7 @@ def meanwhile(does: Callable[[], None]) -> Iterator[None]:
     thread.join()
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_what_is_stopped_or_killed_goes_on(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     config = tuned_config(tmp_path, model=RETINANET, evaluator=KNOWN, hooks=[dict(type="WaitsUntilHook", path=str(gate))])
