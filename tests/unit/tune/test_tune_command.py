@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import json
 import multiprocessing
 import os
@@ -83,17 +82,6 @@ def until(holds: Callable[[], Any], seconds: float = 120) -> None:
     while not holds():
         assert time.monotonic() < end
         time.sleep(0.05)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def in_little_time() -> Iterator[None]:
-    """Trainings as short as these spend most of their time on making the text of configs pretty, and on collecting garbage among
-    all that mmdetection has imported."""
-    gc.freeze()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("yapf.yapflib.yapf_api.FormatCode", lambda text, **style: (text, True))
-        yield
-    gc.unfreeze()
 
 
 @pytest.fixture(scope="module")
