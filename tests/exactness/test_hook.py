@@ -118,6 +118,10 @@ def hook(more: dict[str, Any] | None = None, **weights: Any) -> list[dict[str, A
     return [dict(type="LossWeightHook", weights=weights, **(more or {}))]
 
 
+# Its tests stay in one process.
+shares_the_seeds_way = pytest.mark.xdist_group("hook")
+
+
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, float]]:
     """The losses of the seed's way with GIVEN for the second data set, over one epoch."""
@@ -128,6 +132,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, float]]
 # --- the hook is the seed's way ---
 
 
+@shares_the_seeds_way
 def test_by_epochs(tmp_path: Path, expected: list[dict[str, float]]) -> None:
     watch = trained(config_of(tmp_path, datasets(tmp_path), custom_hooks=hook(real=1.0, rendered=GIVEN)))
     assert len(watch.losses) == 4
@@ -226,6 +231,7 @@ def test_a_mosaic_weighs_what_its_parts_weigh(tmp_path: Path) -> None:
         assert other == pytest.approx(one, rel=1e-4, abs=1e-6)
 
 
+@shares_the_seeds_way
 def test_where_both_speak_the_pipelines_field_wins(tmp_path: Path, expected: list[dict[str, float]]) -> None:
     hooks = hook(rendered={"rpn_head": 7.0, "roi_head": 0.2, "roi_head.bbox_head.loss_cls": 0.05})
     config = config_of(tmp_path, datasets(tmp_path, add_fields(rpn_head=2.0)), custom_hooks=hooks)
@@ -323,6 +329,7 @@ def wrapped_twice(runner: Runner) -> None:
 
 
 @pytest.mark.parametrize("wrap", [compiled_backbone, compiled_heads, checkpointed, wrapped_twice])
+@shares_the_seeds_way
 def test_wrapped_parts_keep_the_paths_that_the_user_knows(tmp_path: Path, wrap: Any, expected: list[dict[str, float]]) -> None:
     class Wrap(Hook):
         priority = 0
@@ -338,6 +345,7 @@ def test_wrapped_parts_keep_the_paths_that_the_user_knows(tmp_path: Path, wrap: 
         assert actual == pytest.approx(wanted, rel=1e-5, abs=1e-6)
 
 
+@shares_the_seeds_way
 def test_with_an_exponential_moving_average(tmp_path: Path, expected: list[dict[str, float]]) -> None:
     config = config_of(tmp_path, datasets(tmp_path), custom_hooks=[*hook(rendered=GIVEN), dict(type="EMAHook")])
     config.default_hooks.checkpoint = dict(type="CheckpointHook", interval=1)
@@ -457,7 +465,7 @@ def rank(number: int, folder: str) -> None:
 
 
 def test_two_processes_weigh_as_the_seeds_way_and_agree_on_the_weights(tmp_path: Path) -> None:
-    mp.spawn(rank, args=(str(tmp_path),), nprocs=2)
+    mp.start_processes(rank, args=(str(tmp_path),), nprocs=2, start_method="fork")
     one, other = (torch.load(tmp_path / f"{number}.pt") for number in range(2))
     for found in (one, other):
         assert len(found[0][0]) == 8
@@ -549,7 +557,7 @@ def test_a_model_that_never_says_whose_images_its_heads_see_does_not_start(tmp_p
     assert "publishes_batch" in refused(*started(config))
 
 
-def test_a_data_loader_that_is_built_already(tmp_path: Path, expected: list[dict[str, float]]) -> None:
+def test_a_data_loader_that_is_built_already(tmp_path: Path) -> None:
     config = config_of(tmp_path, datasets(tmp_path), custom_hooks=hook(rendered=GIVEN))
     loader = Runner.build_dataloader(config.train_dataloader, seed=0)
     for _ in range(2):  # a second run on the same data sets finds them named
@@ -571,6 +579,7 @@ def test_a_data_loader_that_is_built_already(tmp_path: Path, expected: list[dict
         assert all(sample.get(ORIGINS)[0].origin.dataset for sample in watch.samples)
 
 
+@shares_the_seeds_way
 def test_with_the_flexible_runner(tmp_path: Path, expected: list[dict[str, float]]) -> None:
     config = config_of(tmp_path, datasets(tmp_path), custom_hooks=hook(rendered=GIVEN))
     config.env_cfg = dict(dist_cfg=dict(backend="gloo"))

@@ -77,6 +77,10 @@ class Tuned:
         return weights
 
 
+# Tests of what one study left stay in one process.
+shares_a_study = pytest.mark.xdist_group("tune")
+
+
 def until(holds: Callable[[], Any], seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not holds():
@@ -94,6 +98,7 @@ def two_stage(tmp_path_factory: pytest.TempPathFactory) -> Tuned:
     return Tuned(config, folder / "run").run()
 
 
+@shares_a_study
 def test_every_trial_trains_with_its_weights_and_the_rest_of_the_config(two_stage: Tuned) -> None:
     assert two_stage.code == 0, two_stage.text
     trials = two_stage.trials
@@ -113,6 +118,7 @@ def test_every_trial_trains_with_its_weights_and_the_rest_of_the_config(two_stag
     assert MMLogger.get_current_instance().handlers == []
 
 
+@shares_a_study
 def test_the_block_is_printed_and_is_that_of_a_config_that_checks_clean(two_stage: Tuned) -> None:
     printed = re.search(r"^custom_hooks = \[.*?^\]", two_stage.text, flags=re.DOTALL | re.MULTILINE)
     assert printed
@@ -131,6 +137,7 @@ def test_the_block_is_printed_and_is_that_of_a_config_that_checks_clean(two_stag
     assert config.model == Config.fromfile(two_stage.config).model
 
 
+@shares_a_study
 def test_what_the_best_is_worth_is_said(two_stage: Tuned) -> None:
     text = " ".join(two_stage.text.split())
     assert "Nothing did better than the unweighted detector, accuracy 1." in text
@@ -140,16 +147,19 @@ def test_what_the_best_is_worth_is_said(two_stage: Tuned) -> None:
     assert "plotly" in (two_stage.work_dir / "tune.html").read_text().lower()
 
 
+@shares_a_study
 def test_only_the_best_trials_checkpoints_stay(two_stage: Tuned) -> None:
     assert {path.parent.name for path in two_stage.work_dir.rglob("*.pth")} == {"0"}
 
 
+@shares_a_study
 def test_a_study_that_has_its_trials_only_shows_them(two_stage: Tuned) -> None:
     again = Tuned(two_stage.config, two_stage.work_dir).run()
     assert again.code == 0 and "3 of 3 trials are over" in again.text and "custom_hooks = [" in again.text
     assert len(again.trials) == 3
 
 
+@shares_a_study
 def test_another_search_is_not_mixed_in(two_stage: Tuned) -> None:
     other = Tuned(two_stage.config, two_stage.work_dir).run("--low", "0.1", "--cfg-options", "train_cfg.max_epochs=2")
     assert other.code == 2 and len(other.trials) == 3
@@ -279,6 +289,7 @@ def test_a_study_behind_optunas_proxy(tmp_path: Path) -> None:
     assert not (tuned.work_dir / "tune.db").exists()
 
 
+@shares_a_study
 def test_a_worker_elsewhere_that_falls_silent_has_its_trial_tried_again(two_stage: Tuned, tmp_path: Path) -> None:
     from headweights.tune.plan import make_plan
 
@@ -334,6 +345,7 @@ def test_a_storage_that_cannot_be_opened_is_named(monkeypatch: pytest.MonkeyPatc
     assert said in str(error.value) and "secret" not in str(error.value)
 
 
+@shares_a_study
 def test_a_study_of_another_program_is_left_alone(two_stage: Tuned, tmp_path: Path) -> None:
     study = optuna.create_study(study_name="config", storage=f"sqlite:///{tmp_path}/tune.db")
     study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
