@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from mmcv.transforms import BaseTransform
 from mmdet.registry import MODELS, TRANSFORMS
+from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel, MMDistributedDataParallel
 from mmengine.registry import HOOKS, MODEL_WRAPPERS
@@ -385,27 +385,26 @@ def test_a_scheduled_weight_is_that_weight_in_the_loss(tmp_path: Path) -> None:
         assert weighted["loss_cls"] == stock["loss_cls"]
 
 
-KILLED = """
-import json, os, signal, sys
-import torch
-torch.set_num_threads(1)
-from mmengine.config import Config
-from mmengine.hooks import Hook
-from mmengine.runner import Runner
-import exactness.test_hook
-
 class Tell(Hook):
+    """Writes the losses of every iteration to a file, and kills its process after one of them."""
+
     priority = "VERY_LOW"
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        with open(sys.argv[2], "a") as file:
+
+    def __init__(self, file: Path, kill_at: int) -> None:
+        self.file = file
+        self.kill_at = kill_at
+
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        with self.file.open("a") as file:
             print(runner.iter, json.dumps({name: float(value) for name, value in outputs.items()}), file=file)
-        if runner.iter == int(sys.argv[3]):
+        if runner.iter == self.kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-runner = Runner.from_cfg(Config.fromfile(sys.argv[1]))
-runner.register_hook(Tell())
-runner.train()
-"""
+
+def train_and_tell(config: Path, file: Path, kill_at: int) -> None:
+    runner = Runner.from_cfg(Config.fromfile(config))
+    runner.register_hook(Tell(file, kill_at))
+    runner.train()
 
 
 def test_a_run_that_was_killed_goes_on_with_the_same_losses(tmp_path: Path) -> None:
@@ -418,13 +417,13 @@ def test_a_run_that_was_killed_goes_on_with_the_same_losses(tmp_path: Path) -> N
     def run(name: str, kill_at: int, **changes: Any) -> tuple[int, list[str]]:
         config.merge_from_dict(dict(work_dir=str(tmp_path / changes.pop("work_dir", name)), **changes))
         config.dump(tmp_path / f"{name}.py")
-        paths = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
-        arguments = [str(tmp_path / f"{name}.py"), str(tmp_path / f"{name}.txt"), str(kill_at)]
-        process = subprocess.run(
-            [sys.executable, "-c", KILLED, *arguments], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths}
-        )
-        assert process.returncode in (0, -signal.SIGKILL), process.stderr
-        return process.returncode, (tmp_path / f"{name}.txt").read_text().splitlines()
+        # A process of its own; forked, as it takes seconds to import all that it needs.
+        arguments = (tmp_path / f"{name}.py", tmp_path / f"{name}.txt", kill_at)
+        process = multiprocessing.get_context("fork").Process(target=train_and_tell, args=arguments)
+        process.start()
+        process.join()
+        assert process.exitcode in (0, -signal.SIGKILL)
+        return process.exitcode, (tmp_path / f"{name}.txt").read_text().splitlines()
 
     assert run("killed", 2)[0] == -signal.SIGKILL
     code, resumed = run("resumed", -1, work_dir="killed", resume=True)
