@@ -8,9 +8,14 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 # On detectors as narrow as these, and beside other work, more threads wait for each other.
 torch.set_num_threads(1)
+
+# A busy machine makes no test wrong.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -169,6 +169,7 @@ def test_another_search_is_not_mixed_in(two_stage: Tuned) -> None:
     assert named.code == 2 and "holds the trials of another study" in named.text
 
 
+@pytest.mark.slow
 def test_bad_trials_are_given_up(tmp_path: Path) -> None:
     WorseEveryTime.count = 0
     tuned = Tuned(tuned_config(tmp_path, model=RETINANET, evaluator=KNOWN, epochs=3), tmp_path / "run").run(trials=2)
@@ -181,6 +182,7 @@ def test_bad_trials_are_given_up(tmp_path: Path) -> None:
     assert checked(tuned.work_dir / "best_weights.py").problems == []
 
 
+@pytest.mark.slow
 def test_failures(tmp_path: Path) -> None:
     """All trials fail; what was wrong is mended; some fail all the same."""
     config = tuned_config(tmp_path, model=RETINANET, evaluator=KNOWN, hooks=[dict(type="BreaksHook", how={"*": "crash"})])
@@ -213,6 +215,7 @@ def meanwhile(does: Callable[[], None]) -> Iterator[None]:
     thread.join()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ctrl_c")
 def test_what_is_stopped_or_killed_goes_on(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
@@ -267,6 +270,7 @@ def test_two_workers_share_a_study_and_one_is_killed(tmp_path: Path) -> None:
     assert all(f"trial {number}: " in tuned.text for number in (1, 2))
 
 
+@pytest.mark.slow
 def test_a_study_behind_optunas_proxy(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("localhost", 0))
