@@ -313,7 +313,7 @@ def rank_of_two(rank: int, folder: str, port: int) -> None:
 
 def test_two_ranks_with_different_data_sets(tmp_path: Path) -> None:
     config(tmp_path, "unused", 1)  # writes the data
-    mp.spawn(rank_of_two, args=(str(tmp_path), 29555), nprocs=2)
+    mp.start_processes(rank_of_two, args=(str(tmp_path), 29555), nprocs=2, start_method="fork")
     (line,) = [line for line in log_of(tmp_path / "ddp") if any(name.startswith("raw_loss/") for name in line)]
     for dataset in ("real", "rendered"):
         assert f"raw_loss/rpn_head.loss_rpn_cls/{dataset}" in line

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from mmcv.transforms import BaseTransform
 from mmdet.registry import MODELS, TRANSFORMS
+from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel, MMDistributedDataParallel
 from mmengine.registry import HOOKS, MODEL_WRAPPERS
@@ -119,6 +119,10 @@ def hook(more: dict[str, Any] | None = None, **weights: Any) -> list[dict[str, A
     return [dict(type="LossWeightHook", weights=weights, **(more or {}))]
 
 
+# Its tests stay in one process.
+shares_the_seeds_way = pytest.mark.xdist_group("hook")
+
+
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, float]]:
     """The losses of the seed's way with GIVEN for the second data set, over one epoch."""
@@ -129,6 +133,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, float]]
 # --- the hook is the seed's way ---
 
 
+@shares_the_seeds_way
 def test_by_epochs(tmp_path: Path, expected: list[dict[str, float]]) -> None:
     watch = trained(config_of(tmp_path, datasets(tmp_path), custom_hooks=hook(real=1.0, rendered=GIVEN)))
     assert len(watch.losses) == 4
@@ -227,6 +232,7 @@ def test_a_mosaic_weighs_what_its_parts_weigh(tmp_path: Path) -> None:
         assert other == pytest.approx(one, rel=1e-4, abs=1e-6)
 
 
+@shares_the_seeds_way
 def test_where_both_speak_the_pipelines_field_wins(tmp_path: Path, expected: list[dict[str, float]]) -> None:
     hooks = hook(rendered={"rpn_head": 7.0, "roi_head": 0.2, "roi_head.bbox_head.loss_cls": 0.05})
     config = config_of(tmp_path, datasets(tmp_path, add_fields(rpn_head=2.0)), custom_hooks=hooks)
@@ -324,6 +330,7 @@ def wrapped_twice(runner: Runner) -> None:
 
 
 @pytest.mark.parametrize("wrap", [compiled_backbone, compiled_heads, checkpointed, wrapped_twice])
+@shares_the_seeds_way
 def test_wrapped_parts_keep_the_paths_that_the_user_knows(tmp_path: Path, wrap: Any, expected: list[dict[str, float]]) -> None:
     class Wrap(Hook):
         priority = 0
@@ -339,6 +346,7 @@ def test_wrapped_parts_keep_the_paths_that_the_user_knows(tmp_path: Path, wrap: 
         assert actual == pytest.approx(wanted, rel=1e-5, abs=1e-6)
 
 
+@shares_the_seeds_way
 def test_with_an_exponential_moving_average(tmp_path: Path, expected: list[dict[str, float]]) -> None:
     config = config_of(tmp_path, datasets(tmp_path), custom_hooks=[*hook(rendered=GIVEN), dict(type="EMAHook")])
     config.default_hooks.checkpoint = dict(type="CheckpointHook", interval=1)
@@ -378,27 +386,26 @@ def test_a_scheduled_weight_is_that_weight_in_the_loss(tmp_path: Path) -> None:
         assert weighted["loss_cls"] == stock["loss_cls"]
 
 
-KILLED = """
-import json, os, signal, sys
-import torch
-torch.set_num_threads(1)
-from mmengine.config import Config
-from mmengine.hooks import Hook
-from mmengine.runner import Runner
-import exactness.test_hook
-
 class Tell(Hook):
+    """Writes the losses of every iteration to a file, and kills its process after one of them."""
+
     priority = "VERY_LOW"
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        with open(sys.argv[2], "a") as file:
+
+    def __init__(self, file: Path, kill_at: int) -> None:
+        self.file = file
+        self.kill_at = kill_at
+
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        with self.file.open("a") as file:
             print(runner.iter, json.dumps({name: float(value) for name, value in outputs.items()}), file=file)
-        if runner.iter == int(sys.argv[3]):
+        if runner.iter == self.kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-runner = Runner.from_cfg(Config.fromfile(sys.argv[1]))
-runner.register_hook(Tell())
-runner.train()
-"""
+
+def train_and_tell(config: Path, file: Path, kill_at: int) -> None:
+    runner = Runner.from_cfg(Config.fromfile(config))
+    runner.register_hook(Tell(file, kill_at))
+    runner.train()
 
 
 def test_a_run_that_was_killed_goes_on_with_the_same_losses(tmp_path: Path) -> None:
@@ -411,13 +418,13 @@ def test_a_run_that_was_killed_goes_on_with_the_same_losses(tmp_path: Path) -> N
     def run(name: str, kill_at: int, **changes: Any) -> tuple[int, list[str]]:
         config.merge_from_dict(dict(work_dir=str(tmp_path / changes.pop("work_dir", name)), **changes))
         config.dump(tmp_path / f"{name}.py")
-        paths = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
-        arguments = [str(tmp_path / f"{name}.py"), str(tmp_path / f"{name}.txt"), str(kill_at)]
-        process = subprocess.run(
-            [sys.executable, "-c", KILLED, *arguments], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths}
-        )
-        assert process.returncode in (0, -signal.SIGKILL), process.stderr
-        return process.returncode, (tmp_path / f"{name}.txt").read_text().splitlines()
+        # A process of its own; forked, as it takes seconds to import all that it needs.
+        arguments = (tmp_path / f"{name}.py", tmp_path / f"{name}.txt", kill_at)
+        process = multiprocessing.get_context("fork").Process(target=train_and_tell, args=arguments)
+        process.start()
+        process.join()
+        assert process.exitcode in (0, -signal.SIGKILL)
+        return process.exitcode, (tmp_path / f"{name}.txt").read_text().splitlines()
 
     assert run("killed", 2)[0] == -signal.SIGKILL
     code, resumed = run("resumed", -1, work_dir="killed", resume=True)
@@ -458,7 +465,7 @@ def rank(number: int, folder: str) -> None:
 
 
 def test_two_processes_weigh_as_the_seeds_way_and_agree_on_the_weights(tmp_path: Path) -> None:
-    mp.spawn(rank, args=(str(tmp_path),), nprocs=2)
+    mp.start_processes(rank, args=(str(tmp_path),), nprocs=2, start_method="fork")
     one, other = (torch.load(tmp_path / f"{number}.pt") for number in range(2))
     for found in (one, other):
         assert len(found[0][0]) == 8
@@ -550,7 +557,7 @@ def test_a_model_that_never_says_whose_images_its_heads_see_does_not_start(tmp_p
     assert "publishes_batch" in refused(*started(config))
 
 
-def test_a_data_loader_that_is_built_already(tmp_path: Path, expected: list[dict[str, float]]) -> None:
+def test_a_data_loader_that_is_built_already(tmp_path: Path) -> None:
     config = config_of(tmp_path, datasets(tmp_path), custom_hooks=hook(rendered=GIVEN))
     loader = Runner.build_dataloader(config.train_dataloader, seed=0)
     for _ in range(2):  # a second run on the same data sets finds them named
@@ -572,6 +579,7 @@ def test_a_data_loader_that_is_built_already(tmp_path: Path, expected: list[dict
         assert all(sample.get(ORIGINS)[0].origin.dataset for sample in watch.samples)
 
 
+@shares_the_seeds_way
 def test_with_the_flexible_runner(tmp_path: Path, expected: list[dict[str, float]]) -> None:
     config = config_of(tmp_path, datasets(tmp_path), custom_hooks=hook(rendered=GIVEN))
     config.env_cfg = dict(dist_cfg=dict(backend="gloo"))

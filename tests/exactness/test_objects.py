@@ -7,11 +7,10 @@ none. Which one, is known without looking: what is matched to an object of weigh
 
 from __future__ import annotations
 
-import copy
 import random
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ import pytest
 import torch
 from mmdet.testing import demo_mm_inputs
 from support.oracle import summed
-from support.zoo import ZOO, Architecture, build_zoo, zoo_batch
+from support.zoo import ZOO, Architecture, copy_of, stock_model, zoo_batch
 from torch import Tensor, nn
 
 from headweights import WeightError
@@ -91,31 +90,31 @@ def kind(arch: Architecture) -> str:
 
 
 @cache
-def stock_model(arch: Architecture) -> nn.Module:
-    return build_zoo(arch)
-
-
-@cache
 def parts_of(arch: Architecture) -> dict[str, Callable[[str], bool]]:
     """The heads that tell objects apart."""
-    model = copy.deepcopy(stock_model(arch))
+    model = copy_of(stock_model(arch))
     return {
         path: chosen for path, chosen in arch.parts.items() if reason_no_objects(make_weighted(model.get_submodule(path))) is None
     }
 
 
-@cache
+@lru_cache(maxsize=1)
 def weighted_model(arch: Architecture) -> nn.Module:
-    model = copy.deepcopy(stock_model(arch))
+    model = copy_of(stock_model(arch))
     for path in parts_of(arch):
         make_weighted(model.get_submodule(path))
     return model
 
 
 EVERY_ARCHITECTURE = [arch for arch in ZOO if "" not in WITHOUT_OBJECTS.get(arch.name, ()) and arch.name not in NOT_RUN]
-every_architecture = pytest.mark.parametrize(
-    "arch", [pytest.param(arch, marks=pytest.mark.xdist_group(arch.name)) for arch in EVERY_ARCHITECTURE], ids=str
-)
+
+
+def each(archs: list[Architecture]) -> pytest.MarkDecorator:
+    """A test for each of these; the tests of an architecture share its models and runs, so they stay in one process."""
+    return pytest.mark.parametrize("arch", [pytest.param(a, marks=pytest.mark.xdist_group(kind(a))) for a in archs], ids=str)
+
+
+every_architecture = each(EVERY_ARCHITECTURE)
 
 Change = Callable[[int, Any], None]
 
@@ -139,7 +138,7 @@ class Run:
         change: Change | None = None,
         datasets: dict[str, float] | None = None,
     ) -> None:
-        self.model = copy.deepcopy(model)
+        self.model = copy_of(model)
         fields = [{f"{path}.loss_weight": weight for path in parts_of(arch)} for weight in images] if images else None
         data = zoo_batch(arch, self.model, fields)
         assert tuple(len(sample.gt_instances) for sample in data["data_samples"]) == OBJECTS
@@ -173,7 +172,7 @@ class Run:
 
     def parameter_gradients(self) -> dict[str, Tensor]:
         named = {name: parameter for name, parameter in self.model.named_parameters() if parameter.requires_grad}
-        found = torch.autograd.grad(summed(self.losses), list(named.values()), allow_unused=True)
+        found = torch.autograd.grad(summed(self.losses), list(named.values()), retain_graph=True, allow_unused=True)
         return {name: gradient for name, gradient in zip(named, found) if gradient is not None}
 
 
@@ -200,12 +199,12 @@ def leads_to(output: Tensor, others: list[Tensor]) -> bool:
     return gradient is not None and bool(gradient.any())
 
 
-@cache
+@lru_cache(maxsize=1)
 def stock_run(arch: Architecture) -> Run:
     return Run(arch, stock_model(arch))
 
 
-@cache
+@lru_cache(maxsize=1)
 def factors(arch: Architecture) -> dict[str, list[Tensor]]:
     """What each element's gradient was multiplied by when each object weighed another prime; 0 for no gradient."""
     return ratios(Run(arch, weighted_model(arch), PRIMES), stock_run(arch))
@@ -238,7 +237,7 @@ def test_weights_of_one_are_stock_bit_for_bit(arch: Architecture) -> None:
         others = weighted.losses[name] if isinstance(value, (list, tuple)) else [weighted.losses[name]]
         for one, other in zip(value if isinstance(value, (list, tuple)) else [value], others):
             assert torch.equal(one, other), name
-    expected, actual = Run(arch, stock_model(arch)).parameter_gradients(), weighted.parameter_gradients()
+    expected, actual = stock.parameter_gradients(), weighted.parameter_gradients()
     assert expected.keys() == actual.keys()
     for name, gradient in expected.items():
         assert torch.equal(actual[name], gradient), name
@@ -259,10 +258,12 @@ def test_each_prediction_weighs_what_one_object_weighs_or_none(arch: Architectur
         assert found & set(PRIMES[1]), f"{path}: no prediction of the second image is matched to an object"
 
 
-@pytest.mark.parametrize("name", ["retinanet", "ssd", "atss", "paa", "gfl", "tood", "tood-after-warmup", "fcos", "rtmdet"])
-def test_the_priors_that_learn_a_box_are_those_that_weigh_what_an_object_weighs(name: str) -> None:
+PRIORS_THAT_LEARN = ("retinanet", "ssd", "atss", "paa", "gfl", "tood", "tood-after-warmup", "fcos", "rtmdet")
+
+
+@each([arch for arch in ZOO if arch.name in PRIORS_THAT_LEARN])
+def test_the_priors_that_learn_a_box_are_those_that_weigh_what_an_object_weighs(arch: Architecture) -> None:
     """What is matched is seen in stock: only there is a gradient in the boxes."""
-    arch = next(arch for arch in ZOO if arch.name == name)
     anchors = stock_model(arch).bbox_head.prior_generator.num_base_priors
     levels = len(anchors)
     found, stock = factors(arch)["bbox_head"], stock_run(arch).gradients["bbox_head"]
@@ -322,7 +323,7 @@ def test_a_mixed_picture_weighs_each_object_by_the_part_it_came_from(arch: Archi
     assert_factors(actual, expected)
 
 
-@pytest.mark.parametrize("arch", [arch for arch in ZOO if arch.name in SHARED], ids=str)
+@each([arch for arch in ZOO if arch.name in SHARED])
 def test_what_several_objects_share_is_the_sum_of_their_parts(arch: Architecture) -> None:
     model = weighted_model(arch)
     actual, stock = Run(arch, model, PRIMES).shared, stock_run(arch).shared
@@ -462,7 +463,7 @@ def test_images_of_different_sizes(arch: Architecture) -> None:
 def test_a_head_that_cannot_tell_objects_apart_says_so() -> None:
     """Objects with weights of their own are an error that says why; a mixed picture without is weighed as a whole."""
     arch = next(arch for arch in ZOO if arch.name == "centernet")
-    model = copy.deepcopy(stock_model(arch))
+    model = copy_of(stock_model(arch))
     make_weighted(model.bbox_head)
     data = zoo_batch(arch, model)
     data["data_samples"][1].gt_instances[OBJECT_WEIGHTS] = torch.tensor(PRIMES[1])
@@ -483,10 +484,12 @@ def test_a_head_that_cannot_tell_objects_apart_says_so() -> None:
     torch.testing.assert_close(mixed((0.5, 0.5)), 3 * mixed((1.0, 0.0)))
 
 
-def test_the_zoo_knows_which_heads_tell_objects_apart() -> None:
-    found = {arch.name: set(arch.parts) - set(parts_of(arch)) for arch in ZOO}
-    expected = {
-        arch.name: set(arch.parts) if "" in WITHOUT_OBJECTS.get(arch.name, ()) else set(WITHOUT_OBJECTS.get(arch.name, ()))
-        for arch in ZOO
-    }
-    assert found == expected
+@each(ZOO)
+def test_the_zoo_knows_which_heads_tell_objects_apart(arch: Architecture) -> None:
+    without = WITHOUT_OBJECTS.get(arch.name, ())
+    assert set(arch.parts) - set(parts_of(arch)) == (set(arch.parts) if "" in without else set(without))
+
+
+def test_the_names_of_heads_that_cannot_tell_objects_apart_are_of_the_zoo() -> None:
+    assert WITHOUT_OBJECTS.keys() <= {arch.name for arch in ZOO}
+    assert {*PRIORS_THAT_LEARN, *SHARED} <= {arch.name for arch in EVERY_ARCHITECTURE}

@@ -56,7 +56,7 @@ def ddp_rank(rank: int, weights: list[dict[str, float]], folder: str) -> None:
 
 def test_ddp_averages_the_weighted_gradients_of_two_processes(tmp_path: Path, models: tuple[nn.Module, nn.Module]) -> None:
     weights = [{RPN: 0.3, ROI: 5.0}, {RPN: 2.0, ROI: 0.0}]
-    mp.spawn(ddp_rank, args=(weights, str(tmp_path)), nprocs=2)
+    mp.start_processes(ddp_rank, args=(weights, str(tmp_path)), nprocs=2, start_method="fork")
     stock, _ = models
     expected: Counter[str] = Counter()
     for rank, given in enumerate(weights):

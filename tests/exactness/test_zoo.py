@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import random
-from functools import cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import pytest
 import torch
 from mmdet.registry import MODELS
 from support.oracle import summed
-from support.zoo import NOT_RUN, ZOO, Architecture, build_zoo, zoo_batch, zoo_config
+from support.zoo import NOT_RUN, ZOO, Architecture, copy_of, stock_model, zoo_batch, zoo_config
 from torch import Tensor, nn
 
 from headweights import WeightError
@@ -23,20 +22,15 @@ pytestmark = pytest.mark.slow
 
 TOLERANCE = 1e-4
 Weights = tuple[float, ...]
-# The tests of an architecture share its models, so they stay in one process.
+# The tests of an architecture share its models and the stock run, so they stay in one process, one after the other.
 every_architecture = pytest.mark.parametrize(
     "arch", [pytest.param(arch, marks=pytest.mark.xdist_group(arch.name)) for arch in ZOO], ids=str
 )
 
 
-@cache
-def stock_model(arch: Architecture) -> nn.Module:
-    return build_zoo(arch)
-
-
-@cache
+@lru_cache(maxsize=1)
 def weighted_model(arch: Architecture) -> nn.Module:
-    model = copy.deepcopy(stock_model(arch))
+    model = copy_of(stock_model(arch))
     for path in arch.parts:
         make_weighted(model.get_submodule(path))
     return model
@@ -52,7 +46,7 @@ class Run:
 
     def __init__(self, arch: Architecture, model: nn.Module, weights: dict[str, Weights] | None = None) -> None:
         self.arch = arch
-        self.model = copy.deepcopy(model)
+        self.model = copy_of(model)
         fields = [{f"{target}.loss_weight": w[image] for target, w in (weights or {}).items()} for image in (0, 1)]
         data = zoo_batch(arch, self.model, fields)
         torch.manual_seed(0)
@@ -73,9 +67,11 @@ class Run:
             for image in (torch.zeros_like(pixels) if gradient is None else gradient)
         ]
 
+    @cached_property
     def by_part(self) -> dict[str, list[Tensor]]:
         return {path: self.pixel_gradient(summed(self.losses, chosen)) for path, chosen in self.arch.parts.items()}
 
+    @cached_property
     def by_loss(self) -> dict[str, list[Tensor]]:
         return {
             name: self.pixel_gradient(summed({name: value}))
@@ -83,15 +79,16 @@ class Run:
             if "loss" in name and summed({name: value}).requires_grad
         }
 
+    @cached_property
     def parameter_gradients(self) -> dict[str, Tensor]:
         named = {name: parameter for name, parameter in self.model.named_parameters() if parameter.requires_grad}
-        gradients = torch.autograd.grad(summed(self.losses), list(named.values()), allow_unused=True)
+        gradients = torch.autograd.grad(summed(self.losses), list(named.values()), retain_graph=True, allow_unused=True)
         return {name: gradient for name, gradient in zip(named, gradients) if gradient is not None}
 
 
-@cache
-def stock_run(arch: Architecture) -> dict[str, list[Tensor]]:
-    return Run(arch, stock_model(arch)).by_part()
+@lru_cache(maxsize=1)
+def stock_run(arch: Architecture) -> Run:
+    return Run(arch, stock_model(arch))
 
 
 def as_dict(inputs: Any) -> dict[str, Tensor]:
@@ -109,7 +106,7 @@ def error(actual: Tensor, expected: Tensor) -> float:
 
 def assert_weighted(arch: Architecture, weights: dict[str, Weights]) -> None:
     """The pixel gradient of each head is that of stock times the head's weight for the image."""
-    actual, expected = Run(arch, weighted_model(arch), weights).by_part(), stock_run(arch)
+    actual, expected = Run(arch, weighted_model(arch), weights).by_part, stock_run(arch).by_part
     for path, head_weights in weights.items():
         assert any(gradient.abs().max() > 0 for gradient in expected[path]), f"{path} gives stock no gradient"
         for image, (one, stock) in enumerate(zip(actual[path], expected[path])):
@@ -124,14 +121,14 @@ def assert_weighted(arch: Architecture, weights: dict[str, Weights]) -> None:
 
 @every_architecture
 def test_weights_of_one_are_stock_bit_for_bit(arch: Architecture) -> None:
-    stock = Run(arch, stock_model(arch))
+    stock = stock_run(arch)
     weighted = Run(arch, weighted_model(arch), dict.fromkeys(arch.parts, (1, 1.0)))
     assert torch.equal(weighted.random_state, stock.random_state)
     assert weighted.losses.keys() == stock.losses.keys()
     for name, value in stock.losses.items():
         for one, other in zip(as_list(weighted.losses[name]), as_list(value)):
             assert torch.equal(one, other), name
-    expected, actual = stock.parameter_gradients(), weighted.parameter_gradients()
+    expected, actual = stock.parameter_gradients, weighted.parameter_gradients
     assert expected.keys() == actual.keys()
     for name, gradient in expected.items():
         assert torch.equal(actual[name], gradient), name
@@ -151,10 +148,10 @@ def test_parameters_learn_from_the_weighted_losses_only(arch: Architecture) -> N
 
     The pixels do not see a parameter that is used in the loss itself.
     """
-    stock = Run(arch, stock_model(arch)).parameter_gradients()
-    first = Run(arch, weighted_model(arch), dict.fromkeys(arch.parts, (1, 0))).parameter_gradients()
-    second = Run(arch, weighted_model(arch), dict.fromkeys(arch.parts, (0, 1))).parameter_gradients()
-    mixed = Run(arch, weighted_model(arch), dict.fromkeys(arch.parts, (0.3, 5))).parameter_gradients()
+    stock = stock_run(arch).parameter_gradients
+    first = Run(arch, weighted_model(arch), dict.fromkeys(arch.parts, (1, 0))).parameter_gradients
+    second = Run(arch, weighted_model(arch), dict.fromkeys(arch.parts, (0, 1))).parameter_gradients
+    mixed = Run(arch, weighted_model(arch), dict.fromkeys(arch.parts, (0.3, 5))).parameter_gradients
     largest = max(float(gradient.abs().max()) for gradient in stock.values())
     for name, gradient in stock.items():
         zero = torch.zeros_like(gradient)
@@ -176,8 +173,8 @@ def test_every_addressable_loss_has_a_weight_of_its_own(arch: Architecture) -> N
         for index, loss in enumerate(heads_of(weighted_model(arch)).book.weighted[path]):
             weights[f"{path}.{loss}"] = (2 + index + 0.001 * number, 1)
             own[path].add(2 + index + 0.001 * number)
-    expected = Run(arch, stock_model(arch)).by_loss()
-    actual = Run(arch, weighted_model(arch), weights).by_loss()
+    expected = stock_run(arch).by_loss
+    actual = Run(arch, weighted_model(arch), weights).by_loss
     followed: dict[str, set[float]] = {path: set() for path in arch.parts}
     for name, stock in expected.items():
         path = next(path for path, chosen in arch.parts.items() if chosen(name))
@@ -194,7 +191,7 @@ def test_every_addressable_loss_has_a_weight_of_its_own(arch: Architecture) -> N
 
 @every_architecture
 def test_the_log_includes_the_weights_where_the_head_says_so(arch: Architecture) -> None:
-    stock = Run(arch, stock_model(arch)).losses
+    stock = stock_run(arch).losses
     tens = Run(arch, weighted_model(arch), dict.fromkeys(arch.parts, (10, 10))).losses
     for path, chosen in arch.parts.items():
         factor = 10 if heads_of(weighted_model(arch)).logs_weighted(path) else 1
@@ -203,7 +200,7 @@ def test_the_log_includes_the_weights_where_the_head_says_so(arch: Architecture)
 
 @every_architecture
 def test_every_loss_belongs_to_a_head(arch: Architecture) -> None:
-    for name in Run(arch, stock_model(arch)).losses:
+    for name in stock_run(arch).losses:
         assert sum(chosen(name) for chosen in arch.parts.values() if "loss" in name) == ("loss" in name), name
 
 

@@ -6,10 +6,13 @@ heads, their losses, assigners and samplers are those of the config.
 
 from __future__ import annotations
 
+import copy
 import re
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -214,6 +217,46 @@ def build_zoo(arch: Architecture, config: ConfigDict | None = None) -> nn.Module
     arch.ready(model)
     _wake(model)
     return model
+
+
+@lru_cache(maxsize=1)
+def stock_model(arch: Architecture) -> nn.Module:
+    """The stock model of an architecture for all who do not change it; kept until another architecture's is asked for."""
+    return build_zoo(arch)
+
+
+def copy_of(model: nn.Module) -> nn.Module:
+    """A copy of a model, its state and what its modules hold included, that shares its parameters, which no loss changes.
+
+    ``copy.deepcopy`` takes longer than the loss that the copy is for.
+    """
+    return _copied(model, {id(parameter): parameter for parameter in model.parameters()})
+
+
+_NEVER_CHANGED = (bool, int, float, str, bytes, type(None), type, torch.device, torch.dtype, torch.Size)
+
+
+def _copied(module: Any, memo: dict[int, Any]) -> Any:
+    if id(module) in memo:
+        return memo[id(module)]
+    if not isinstance(module, nn.Module) or hasattr(module, "__deepcopy__") or isinstance(module, torch.jit.ScriptModule):
+        return copy.deepcopy(module, memo)
+    made = memo[id(module)] = type(module).__new__(type(module))
+    for name, value in vars(module).items():
+        if type(value) in _NEVER_CHANGED:
+            copied = value
+        elif name == "_modules":
+            copied = type(value)((key, _copied(child, memo)) for key, child in value.items())
+        elif name == "_buffers":
+            copied = type(value)((key, None if buffer is None else buffer.clone()) for key, buffer in value.items())
+        elif type(value) in (dict, OrderedDict, list, set) and not value:
+            copied = type(value)()
+        elif type(value) is tuple and all(type(item) in _NEVER_CHANGED for item in value):
+            copied = value
+        else:
+            copied = copy.deepcopy(value, memo)
+        vars(made)[name] = copied
+    return made
 
 
 def _wake(model: nn.Module) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -47,3 +48,10 @@ def test_the_wing_says_what_to_install(missing: str) -> None:
     assert result.returncode != 0
     assert "pip install 'headweights[mmdet]'" in result.stderr
     assert missing in result.stderr.splitlines()[-1]
+
+
+@pytest.mark.skipif("PYTEST_XDIST_WORKER" not in os.environ, reason="there is one process")
+@pytest.mark.xdist_group("one")
+def test_tests_of_a_group_stay_in_one_process(request: pytest.FixtureRequest) -> None:
+    """Not with every pair of pytest and pytest-xdist: then every process builds every model, and keeps it."""
+    assert request.node.nodeid.endswith("@one")

@@ -74,6 +74,7 @@ def test_a_run_without_weights_measures_too(tmp_path: Path) -> None:
         assert config.custom_imports["imports"] == ["headweights.mmdet"]
 
 
+@pytest.mark.slow
 def test_the_hook_is_there_to_be_built(tmp_path: Path) -> None:
     """In a process that has imported nothing else, as the command's."""
     program = """

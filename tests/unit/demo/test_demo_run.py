@@ -59,6 +59,7 @@ def test_two_iterations_from_data_to_tables(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_ends_with_a_line_and_no_process_is_left(tmp_path: Path) -> None:
     demo = subprocess.Popen(
         [sys.executable, "-c", "from headweights.cli import main; main()", "demo", "--work-dir", str(tmp_path / "run")],

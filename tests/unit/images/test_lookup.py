@@ -189,7 +189,9 @@ def test_bad_sources(source: Any, said: str) -> None:
 def test_a_table_is_small_pickles_and_gives_back_the_numbers_it_was_given() -> None:
     rng = random.Random(0)
     given_weights = [rng.choice([NOTHING, {"": 0.3}, {"rpn_head": 0.1, "": 0.7}]) for _ in range(10_000)]
-    table = table_of_images(None, [ImageInfo(f"{number}.png", number, weights) for number, weights in enumerate(given_weights)], "d")
+    table = table_of_images(
+        None, [ImageInfo(f"{number}.png", number, weights) for number, weights in enumerate(given_weights)], "d"
+    )
     for found_table in (table, pickle.loads(pickle.dumps(table))):
         assert [found_table.weights(number) for number in range(len(table))] == given_weights
     assert table.nbytes < 1.01 * len(table) + 100

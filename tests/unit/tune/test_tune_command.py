@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import json
 import multiprocessing
 import os
@@ -78,22 +77,15 @@ class Tuned:
         return weights
 
 
+# Tests of what one study left stay in one process.
+shares_a_study = pytest.mark.xdist_group("tune")
+
+
 def until(holds: Callable[[], Any], seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end
         time.sleep(0.05)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def in_little_time() -> Iterator[None]:
-    """Trainings as short as these spend most of their time on making the text of configs pretty, and on collecting garbage among
-    all that mmdetection has imported."""
-    gc.freeze()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("yapf.yapflib.yapf_api.FormatCode", lambda text, **style: (text, True))
-        yield
-    gc.unfreeze()
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +98,7 @@ def two_stage(tmp_path_factory: pytest.TempPathFactory) -> Tuned:
     return Tuned(config, folder / "run").run()
 
 
+@shares_a_study
 def test_every_trial_trains_with_its_weights_and_the_rest_of_the_config(two_stage: Tuned) -> None:
     assert two_stage.code == 0, two_stage.text
     trials = two_stage.trials
@@ -125,6 +118,7 @@ def test_every_trial_trains_with_its_weights_and_the_rest_of_the_config(two_stag
     assert MMLogger.get_current_instance().handlers == []
 
 
+@shares_a_study
 def test_the_block_is_printed_and_is_that_of_a_config_that_checks_clean(two_stage: Tuned) -> None:
     printed = re.search(r"^custom_hooks = \[.*?^\]", two_stage.text, flags=re.DOTALL | re.MULTILINE)
     assert printed
@@ -143,25 +137,29 @@ def test_the_block_is_printed_and_is_that_of_a_config_that_checks_clean(two_stag
     assert config.model == Config.fromfile(two_stage.config).model
 
 
+@shares_a_study
 def test_the_best_trial_is_compared_with_the_baselines(two_stage: Tuned) -> None:
     text = " ".join(two_stage.text.split())
     assert "No trial beat the unweighted detector, accuracy 1." in text
     assert "The best accuracy, 1, is +0.5 from the config's own weights, 0.5." in text
     assert "Expect less" in text
-    assert "stronger than what is searched around it: 'rendered', roi_head.bbox_head.loss_bbox" in text
+    assert "more specific than the weights searched around it: 'rendered', roi_head.bbox_head.loss_bbox" in text
     assert "plotly" in (two_stage.work_dir / "tune.html").read_text().lower()
 
 
+@shares_a_study
 def test_only_the_best_trials_checkpoints_stay(two_stage: Tuned) -> None:
     assert {path.parent.name for path in two_stage.work_dir.rglob("*.pth")} == {"0"}
 
 
+@shares_a_study
 def test_a_study_that_has_its_trials_only_shows_them(two_stage: Tuned) -> None:
     again = Tuned(two_stage.config, two_stage.work_dir).run()
     assert again.code == 0 and "3 of 3 trials are finished" in again.text and "custom_hooks = [" in again.text
     assert len(again.trials) == 3
 
 
+@shares_a_study
 def test_another_search_is_not_mixed_in(two_stage: Tuned) -> None:
     other = Tuned(two_stage.config, two_stage.work_dir).run("--low", "0.1", "--cfg-options", "train_cfg.max_epochs=2")
     assert other.code == 2 and len(other.trials) == 3
@@ -171,6 +169,7 @@ def test_another_search_is_not_mixed_in(two_stage: Tuned) -> None:
     assert named.code == 2 and "has the trials of another study" in named.text
 
 
+@pytest.mark.slow
 def test_bad_trials_are_pruned(tmp_path: Path) -> None:
     WorseEveryTime.count = 0
     tuned = Tuned(tuned_config(tmp_path, model=RETINANET, evaluator=KNOWN, epochs=3), tmp_path / "run").run(trials=2)
@@ -183,6 +182,7 @@ def test_bad_trials_are_pruned(tmp_path: Path) -> None:
     assert checked(tuned.work_dir / "best_weights.py").problems == []
 
 
+@pytest.mark.slow
 def test_failures(tmp_path: Path) -> None:
     """All trials fail; what was wrong is mended; some fail all the same."""
     config = tuned_config(tmp_path, model=RETINANET, evaluator=KNOWN, hooks=[dict(type="BreaksHook", how={"*": "crash"})])
@@ -215,6 +215,8 @@ def meanwhile(does: Callable[[], None]) -> Iterator[None]:
     thread.join()
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("ctrl_c")
 def test_what_is_stopped_or_killed_goes_on(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     config = tuned_config(tmp_path, model=RETINANET, evaluator=KNOWN, hooks=[dict(type="WaitsUntilHook", path=str(gate))])
@@ -268,6 +270,7 @@ def test_two_workers_share_a_study_and_one_is_killed(tmp_path: Path) -> None:
     assert all(f"trial {number}: " in tuned.text for number in (1, 2))
 
 
+@pytest.mark.slow
 def test_a_study_behind_optunas_proxy(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("localhost", 0))
@@ -290,6 +293,7 @@ def test_a_study_behind_optunas_proxy(tmp_path: Path) -> None:
     assert not (tuned.work_dir / "tune.db").exists()
 
 
+@shares_a_study
 def test_a_worker_elsewhere_that_falls_silent_has_its_trial_tried_again(two_stage: Tuned, tmp_path: Path) -> None:
     from headweights.tune.plan import make_plan
 
@@ -345,6 +349,7 @@ def test_a_storage_that_cannot_be_opened_is_named(monkeypatch: pytest.MonkeyPatc
     assert message in str(error.value) and "secret" not in str(error.value)
 
 
+@shares_a_study
 def test_a_study_of_another_program_is_left_alone(two_stage: Tuned, tmp_path: Path) -> None:
     study = optuna.create_study(study_name="config", storage=f"sqlite:///{tmp_path}/tune.db")
     study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
