@@ -74,7 +74,7 @@ def test_ctrl_c_ends_with_a_line_and_no_process_is_left(tmp_path: Path) -> None:
         if "held_out" in line:
             break
     os.killpg(demo.pid, signal.SIGINT)
-    out, err = demo.communicate(timeout=60)
+    out, err = demo.communicate(timeout=300)
     assert demo.returncode == 130
     assert out.strip().splitlines()[-1] == "Stopped."
     assert "Traceback" not in out + err
