@@ -5,6 +5,7 @@ The numbers are made up and look like a training; the pictures are real files.
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from collections.abc import Sequence
@@ -121,7 +122,7 @@ def record(samples: dict[str, list[dict[str, Any]]], roi_weight: float, schedule
                         head=head,
                         loss=loss,
                         weight=weight,
-                        schedule=SCHEDULE if moves else None,
+                        schedule=copy.deepcopy(SCHEDULE) if moves else None,  # tests change records in place
                         source="hook" if moves or weight != 1 else "default",
                         share=drawn[name] * weight / total,
                     )

@@ -235,7 +235,7 @@ def test_what_is_not_known_is_not_called_the_same(work_dir: Path, tmp_path: Path
         (folder / "scalars.json").write_text('{"loss": 1.0, "raw_loss/head.loss_cls/real": 1.0, "step": 1}\n')
     words = words_of(write_report([tmp_path / "a", tmp_path / "b"], tmp_path / "page.html").read_text(encoding="utf-8"))
     assert "the same" not in words.split("Results")[0].lower()
-    assert "No run has known weights or settings" in words
+    assert "Weights and settings are unknown" in words
     assert "as last logged" not in words
     assert "weights are unknown" in words
     words = words_of(write_report([work_dir, tmp_path / "a"], tmp_path / "page.html").read_text(encoding="utf-8"))
