@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
 
 WITHOUT = """
 import sys
@@ -48,6 +51,12 @@ def test_the_wing_says_what_to_install(missing: str) -> None:
     assert result.returncode != 0
     assert "pip install 'headweights[mmdet]'" in result.stderr
     assert missing in result.stderr.splitlines()[-1]
+
+
+def test_the_wheel_has_every_room() -> None:
+    src = ROOT / "src"
+    rooms = {".".join(path.parent.relative_to(src).parts) for path in src.rglob("*.py")}
+    assert all(f'"{room}",' in (ROOT / "pyproject.toml").read_text() for room in rooms)
 
 
 @pytest.mark.skipif("PYTEST_XDIST_WORKER" not in os.environ, reason="there is one process")
