@@ -58,14 +58,9 @@ def checked(path: Path) -> Checked:
     if built.dataset is None:
         return result
     images, target = arguments.get("images"), arguments.get("target")
-    sources, wrong = sources_of(
-        built.dataset,
-        built.sampler,
-        names,
-        images if isinstance(images, Mapping) else {},
-        {"target": [target] if isinstance(target, str) and target else []},
-        is_named=built.hook is not None,
-    )
+    images = images if isinstance(images, Mapping) else {}
+    mentioned = {"target": [target] if isinstance(target, str) and target else []}
+    sources, wrong = sources_of(built.dataset, built.sampler, names, images, mentioned, is_named=built.hook is not None)
     _stop(result, *wrong)
     if built.model is None:
         return result
@@ -82,10 +77,9 @@ def _stop(result: Checked, *messages: str) -> None:
 
 def fixed(result: Checked) -> str:
     """Returns the corrected block of a config's hook as lines of a config."""
-    arguments: dict[str, Any] = dict(result.built.hook or {})
-    weights = arguments.pop("weights", {})
-    names = list(result.mix.datasets) if result.mix else []
-    book = heads_of(result.built.model).book if result.built.model is not None else None
-    fix = Fix(names, book, result.built.length)
-    block = fix.block(weights)
+    built = result.built
+    arguments: dict[str, Any] = dict(built.hook or {})
+    book = heads_of(built.model).book if built.model is not None else None
+    fix = Fix(list(result.mix.datasets) if result.mix else [], book, built.length)
+    block = fix.block(arguments.pop("weights", {}))
     return as_config(block, arguments, result.problems, fix.left_out)

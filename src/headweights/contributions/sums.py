@@ -61,10 +61,7 @@ class Sums:
         return cosines
 
     def entries(self) -> dict[Entry, float]:
-        """Returns the log entries.
-
-        The shares of all data sets sum to 1. Where the total is 0, there are no shares.
-        """
+        """Returns the log entries. The shares of all data sets sum to 1; where the total is 0, there are no shares."""
         entries = {
             Entry(quantity, term, dataset): total / self.images[dataset]
             for quantity, totals in ((RAW_LOSS, self.losses), (WEIGHTED_LOSS, self.weighted), (WEIGHT, self.weights))
@@ -73,13 +70,14 @@ class Sums:
         norms = {key: math.sqrt(squared) for key, squared in self.gradients.items()}
         for quantity, values in ((LOSS_SHARE, self.weighted), (GRADIENT_SHARE, norms)):
             entries.update({Entry(quantity, *key): share for key, share in _shares(values).items()})
-        for (head, one, other), cosine in self.cosines().items():
-            entries[Entry(GRADIENT_COSINE, head, pair_name(one, other))] = cosine
+        for (head, *pair), cosine in self.cosines().items():
+            entries[Entry(GRADIENT_COSINE, head, pair_name(*pair))] = cosine
         return entries
 
 
 def _shares(values: Mapping[Key, float]) -> dict[Key, float]:
+    """Divides each value by the total of its term."""
     totals: dict[str, float] = defaultdict(float)
-    for (place, _), value in values.items():
-        totals[place] += value
+    for (term, _), value in values.items():
+        totals[term] += value
     return {key: value / totals[key[0]] for key, value in values.items() if totals[key[0]] > 0}

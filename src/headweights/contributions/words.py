@@ -24,11 +24,7 @@ def lines(entries: Mapping[Entry, float], datasets: Sequence[str], heads: Sequen
     for dataset in datasets:
         for head in heads:
             parts = []
-            for quantity, word, form in (
-                (RAW_LOSS, "loss", ".4g"),
-                (WEIGHT, "weight", ".4g"),
-                (LOSS_SHARE, "share", ".0%"),
-            ):
+            for quantity, word, form in ((RAW_LOSS, "loss", ".4g"), (WEIGHT, "weight", ".4g"), (LOSS_SHARE, "share", ".0%")):
                 found = {
                     term.removeprefix(head + "."): format(value, form)
                     for term, value in values[quantity, dataset].items()
@@ -51,21 +47,13 @@ def _compact(values: Mapping[str, str]) -> str:
 
 
 class Opposition(NamedTuple):
-    """Two data sets whose gradients oppose each other.
-
-    Args:
-        head: The path of the head.
-        one: One data set.
-        other: The other; the target if it is one of the two.
-        cosine: The mean cosine between their gradients.
-        measurements: The number of measurements that the mean is taken over.
-    """
+    """Two data sets whose gradients oppose each other in the head at a path. If one of them is the target, it is `other`."""
 
     head: str
     one: str
     other: str
-    cosine: float
-    measurements: int
+    cosine: float  # the mean over the measurements
+    measurements: int  # their number
 
     def __str__(self) -> str:
         return f"In {self.head}, {self.one}'s gradient opposes {self.other}'s (mean cosine {self.cosine:.2f})"

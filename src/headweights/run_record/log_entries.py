@@ -13,17 +13,11 @@ _BETWEEN = " vs "
 
 
 class Entry(NamedTuple):
-    """What an entry measures.
+    """What an entry measures."""
 
-    Args:
-        quantity: One of :data:`QUANTITIES`.
-        term: A head's path, with a loss after it where the quantity is one of a loss: ``rpn_head.loss_rpn_cls``.
-        dataset: The data set's name; for a cosine, the name of a pair of data sets.
-    """
-
-    quantity: str
-    term: str
-    dataset: str
+    quantity: str  # one of QUANTITIES
+    term: str  # a head's path, followed by a loss where the quantity is one of a loss: "rpn_head.loss_rpn_cls"
+    dataset: str  # a data set; for a cosine, a pair of data sets
 
     @property
     def name(self) -> str:

@@ -52,7 +52,7 @@ def check_dataset(model: nn.Module, dataset: Any) -> None:
 
 
 def checked_fields(heads: ModelHeads, source: SourceDataset) -> tuple[dict[Address, float], list[str]]:
-    """Returns the valid weights that a data set's pipelines set, by address, and what is wrong with the others."""
+    """Returns the valid weights that a data set's pipelines set, by address; also returns what is wrong with the others."""
     fields: dict[Address, float] = {}
     problems = [
         f"AddFieldToImgMetas(fields={list(step.values)}) of data set {source.known_as} stands before PackDetInputs, which makes "
