@@ -97,15 +97,8 @@ def as_config(block: Mapping[str, Any], others: Mapping[str, Any], problems: Seq
     """
     arguments = {**others, "normalize": True} if any(problem.kind == "learning rate" for problem in problems) else others
     lines = ["custom_hooks = [", "    dict(", "        type='LossWeightHook',", "        weights={"]
-    for name, given in block.items():
-        lines.append(f"            {name!r}: {_source(given)},")
+    lines += [f"            {name!r}: {given!r}," for name, given in block.items()]
     lines += [f"            # left out: {entry}" for entry in left_out]
     lines.append("        },")
     lines += [f"        {name}={value!r}," for name, value in arguments.items()]
     return "\n".join([*lines, "    ),", "]"])
-
-
-def _source(given: Any) -> str:
-    if isinstance(given, Mapping):
-        return "{" + ", ".join(f"{key!r}: {_source(value)}" for key, value in given.items()) + "}"
-    return repr(given)

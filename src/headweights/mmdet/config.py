@@ -119,7 +119,8 @@ def build_config(config: Config) -> BuiltConfig:
     # To find the data sets that cannot be built, all of them are built one by one, so only if it must be.
     for stand_in in (_stand_in_for_missing, _stand_in_for_unusable):
         for source, problem in stand_in(described):
-            built.stop("annotations", f"data set {_known_as(source)}: {problem}")
+            name = (source.get("metainfo") or {}).get("dataset_name") or source.get("ann_file") or "(unnamed)"
+            built.stop("annotations", f"data set {name!r}: {problem}")
         try:
             built.dataset = _built(described)
             break
@@ -129,9 +130,8 @@ def build_config(config: Config) -> BuiltConfig:
         built.stop("data", f"train_dataloader.dataset: it cannot be built: {why}")
         return built
     with suppress(Exception):
-        built.sampler = DATA_SAMPLERS.build(
-            copy.deepcopy(loader.get("sampler")), default_args=dict(dataset=built.dataset, seed=0)
-        )
+        arguments = dict(dataset=built.dataset, seed=0)
+        built.sampler = DATA_SAMPLERS.build(copy.deepcopy(loader.get("sampler")), default_args=arguments)
     built.length = _length(config, len(built.dataset))
     return built
 
@@ -210,10 +210,6 @@ def annotation_file(source: Any) -> str:
     path = str(source.get("ann_file") or "")
     root = str(source.get("data_root") or "")
     return str(Path(root) / path) if path and root and "://" not in path else path
-
-
-def _known_as(source: Any) -> str:
-    return repr((source.get("metainfo") or {}).get("dataset_name") or source.get("ann_file") or "(unnamed)")
 
 
 def _length(config: Config, images: int) -> Length:

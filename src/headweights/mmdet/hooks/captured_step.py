@@ -108,9 +108,9 @@ def _marked(mark: Tensor, method: Callable[..., Any], *args: Any, **kwargs: Any)
 
 
 def _addressed(losses: Sequence[str], name: str) -> str:
-    """Returns the loss that the weight of a logged loss is given for: ``loss_cls`` for ``loss_rpn_cls`` and ``d0.loss_cls``.
+    """Returns the addressable loss of a head for a logged one: ``loss_cls`` for ``loss_rpn_cls`` and ``d0.loss_cls``.
 
-    It is empty if the logged loss is none of the head's addressable losses and has the weight of the whole head.
+    It is empty if there is none, and the logged loss has the weight of the whole head.
     """
     own = name.split(".")[-1].replace("loss_rpn_", "loss_")
     return own if own in losses else ""

@@ -120,13 +120,13 @@ class ContributionHook(Hook):
 
 
 def images_of(samples: Sequence[Any], names: Sequence[str]) -> dict[str, list[int]]:
-    """Returns the indices of each data set's images in a batch.
-
-    A mixed image counts for the data set that most of its area comes from.
-    """
+    """Returns the indices of each data set's images in a batch. A mixed image counts for the data set with the largest area."""
     images: dict[str, list[int]] = {name: [] for name in names}
     for index, sample in enumerate(samples):
-        part = max(sample.get(ORIGINS) or (), key=lambda part: part.share, default=None)
-        if part is not None and part.origin.dataset in images:
-            images[part.origin.dataset].append(index)
+        areas: dict[str | None, float] = defaultdict(float)
+        for part in sample.get(ORIGINS) or ():
+            areas[part.origin.dataset] += part.share
+        largest = max(areas, key=lambda dataset: areas[dataset], default=None)
+        if largest in images:
+            images[largest].append(index)
     return images
