@@ -62,9 +62,9 @@ class BuiltConfig:
     length: Length = field(default_factory=Length)
     problems: list[Problem] = field(default_factory=list)
 
-    def stop(self, kind: str, message: str) -> None:
-        """Adds a problem that stops the training."""
-        self.problems.append(Problem(kind, message, stops=True))
+    def stop(self, kind: str, *messages: str) -> None:
+        """Adds problems that stop the training."""
+        self.problems += [Problem(kind, message, stops=True) for message in messages]
 
 
 def read_config(path: Path, options: Sequence[str] = ()) -> Any:

@@ -27,7 +27,7 @@ class CheckWeightsHook(Hook):
         """Checks the training data.
 
         Raises:
-            WeightError: Fields look like weights but no head of the model reads them, or they are set before there is any metainfo.
+            WeightError: A field looks like a weight and no head reads it, or it is set before there is any metainfo.
         """
         sources = source_datasets(runner.train_dataloader.dataset)
         heads = heads_of(unwrapped(runner.model))
