@@ -26,7 +26,11 @@ from mmengine.config import Config
 from support.detectors import CONFIGS, build, make_batch
 
 from headweights.contributions.measure import measured
-from headweights.mmdet.hooks.captured_step import CapturedStep, heads_of_losses
+from headweights.contributions.replay import HeadsOfLosses
+from headweights.mmdet.heads.model_heads import heads_of
+from headweights.mmdet.heads.publishing import batch_of
+from headweights.mmdet.hooks.captured_step import CapturedStep, capturing, heads_of_losses
+from headweights.mmdet.hooks.contributions import images_of
 from headweights.mmdet.weighting.subclass import weigh_every_head
 from headweights.provenance.origin import ORIGINS, Origin, Part
 
@@ -60,24 +64,26 @@ class Turns:
     def __init__(self, model: Any, data: Any, data_sets: list[str]) -> None:
         self.model, self.data, self.data_sets = model, data, data_sets
         self.optimizer = torch.optim.SGD(model.parameters(), lr=1e-6)
-        self.heads: dict[str, str] = {}
+        self.heads: HeadsOfLosses = {}
         self.seconds: dict[str, list[float]] = {"step": [], "losses": [], "gradients": []}
 
     def turn(self, number: int) -> None:
         captured: list[CapturedStep] = []
-        capture = CapturedStep(self.model, captured.append)
-        capture.begin()
         start = time.perf_counter()
-        losses = self.model(self.data["inputs"], self.data["data_samples"], mode="loss")
+        with capturing(self.model, captured.append):
+            losses = self.model(self.data["inputs"], self.data["data_samples"], mode="loss")
         total, _ = self.model.parse_losses(losses)
         self.optimizer.zero_grad()
         total.backward()
         self.optimizer.step()
         seconds = {"step": time.perf_counter() - start}
-        self.heads = self.heads or heads_of_losses(captured[0])
+        step = captured[0]
+        self.heads = self.heads or heads_of_losses(step)
+        terms = heads_of(self.model).book.terms
         for kind in ("losses", "gradients"):
             start = time.perf_counter()
-            measured(captured[0], self.heads, self.data_sets, with_gradients=kind == "gradients")
+            batch, images = batch_of(self.model, step.samples), images_of(step.samples, self.data_sets)
+            measured(step, batch, terms, self.heads, images, with_gradients=kind == "gradients")
             seconds[kind] = time.perf_counter() - start
         if number >= 0:  # the first warms up
             for kind, taken in seconds.items():

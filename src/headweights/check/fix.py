@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import math
-import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from headweights.errors import WeightError
@@ -32,37 +30,27 @@ class Fix:
 
     def block(self, weights: Any) -> dict[str, Any]:
         """The corrected block."""
+        fixed: dict[str, Any] = {}
         if not isinstance(weights, Mapping):
             self.left_out.append(repr(weights))
-            return {}
-        fixed: dict[str, Any] = {}
+            return fixed
         for given_name, given in weights.items():
-            name = self._nearest(given_name, self.names)
+            name = _nearest(given_name, self.names)
             if name is None or name in fixed:
                 self.left_out.append(f"{given_name!r}: {given!r}")
-                continue
-            if isinstance(given, Mapping) and not is_schedule(given):
-                table = {}
+            elif isinstance(given, Mapping) and not is_schedule(given):
+                table = fixed[name] = {}
                 for given_target, weight in given.items():
                     target, value = self._target(given_target), self._weight(weight)
                     if target is None or value is None or target in table:
                         self.left_out.append(f"{given_name!r}, {given_target!r}: {weight!r}")
                     else:
                         table[target] = value
-                fixed[name] = table
+            elif (value := self._weight(given)) is None:
+                self.left_out.append(f"{given_name!r}: {given!r}")
             else:
-                value = self._weight(given)
-                if value is None:
-                    self.left_out.append(f"{given_name!r}: {given!r}")
-                else:
-                    fixed[name] = value
+                fixed[name] = value
         return fixed
-
-    def _nearest(self, name: Any, names: Sequence[str]) -> str | None:
-        if name in names:
-            return str(name)
-        near = difflib.get_close_matches(str(name), names, n=1)
-        return near[0] if near else None
 
     def _target(self, given: Any) -> str | None:
         try:
@@ -75,24 +63,21 @@ class Fix:
             return target_of(near[0]) if near else None
 
     def _weight(self, given: Any) -> Any:
-        if isinstance(given, str):
-            try:
-                given = float(given)
-            except ValueError:
-                return None
-        if isinstance(given, numbers.Real) and not isinstance(given, bool):
-            return given if math.isfinite(given) and float(given) >= 0 else None
         try:
-            course = self._nearest(given.get("schedule"), COURSES) if isinstance(given, Mapping) else None
-            weight = parse_weight({**given, "schedule": course} if course else given, "")
-        except WeightError:
+            given = float(given) if isinstance(given, str) else given
+            if isinstance(given, Mapping) and (course := _nearest(given.get("schedule"), COURSES)):
+                given = {**given, "schedule": course}
+            as_given = parse_weight(given, "").as_given()
+        except ValueError:  # a WeightError is one
             return None
-        as_given = weight.as_given()
-        if isinstance(as_given, dict):
-            end = self.length.of(as_given["by"])
-            if end is not None:
-                as_given["points"] = _ending(as_given["points"], end)
-        return as_given
+        if isinstance(as_given, dict) and (end := self.length.of(as_given["by"])) is not None:
+            as_given["points"] = _ending(as_given["points"], end)
+        return as_given if isinstance(given, Mapping) else given  # a whole number stays one
+
+
+def _nearest(name: Any, names: Iterable[str]) -> str | None:
+    near = [name] if name in names else difflib.get_close_matches(str(name), names, n=1)
+    return near[0] if near else None
 
 
 def _ending(points: list[list[Any]], end: int) -> list[list[Any]]:
@@ -110,19 +95,10 @@ def as_config(block: Mapping[str, Any], others: Mapping[str, Any], problems: Seq
         problems: The problems that were found. A problem with the learning rate adds ``normalize=True``.
         left_out: The entries that were left out; they become comments.
     """
-    arguments = dict(others)
-    if any(problem.kind == "learning rate" for problem in problems):
-        arguments["normalize"] = True
+    arguments = {**others, "normalize": True} if any(problem.kind == "learning rate" for problem in problems) else others
     lines = ["custom_hooks = [", "    dict(", "        type='LossWeightHook',", "        weights={"]
-    for name, given in block.items():
-        lines.append(f"            {name!r}: {_source(given)},")
+    lines += [f"            {name!r}: {given!r}," for name, given in block.items()]
     lines += [f"            # left out: {entry}" for entry in left_out]
     lines.append("        },")
     lines += [f"        {name}={value!r}," for name, value in arguments.items()]
     return "\n".join([*lines, "    ),", "]"])
-
-
-def _source(given: Any) -> str:
-    if isinstance(given, Mapping):
-        return "{" + ", ".join(f"{key!r}: {_source(value)}" for key, value in given.items()) + "}"
-    return repr(given)

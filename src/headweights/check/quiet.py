@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Hides what pycocotools prints and mmengine logs below the level of an error, so that only the results are shown."""
+    """Hides what pycocotools prints, and what mmengine logs below the level of an error."""
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

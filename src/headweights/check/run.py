@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from headweights.check.fix import Fix, as_config
 from headweights.errors import WeightError
@@ -19,19 +18,15 @@ from headweights.weights.block import read_block
 
 
 @dataclass
-class Checked:
-    """The result of a check.
+class Checked(BuiltConfig):
+    """The result of a check: what the config describes, and every problem with it.
 
     Args:
-        built: What the config describes.
         mix: The data sets and their weights, as far as they are valid; None if there is no model or no data.
-        problems: Everything that is wrong or questionable.
         notes: Other remarks.
     """
 
-    built: BuiltConfig
     mix: Mix | None = None
-    problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -40,52 +35,39 @@ def checked(path: Path) -> Checked:
     try:
         config = read_config(path)
     except WeightError as error:
-        return Checked(BuiltConfig(), problems=[Problem("config", str(error), stops=True)])
-    built = build_config(config)
-    result = Checked(built, problems=list(built.problems))
-    arguments = built.hook or {}
+        return Checked(problems=[Problem("config", str(error), stops=True)])
+    result = Checked(**vars(build_config(config)))
+    arguments = result.hook or {}
     block, unreadable = read_block(arguments.get("weights", {}))
-    _stop(result, *unreadable)
+    result.stop("bad input", *unreadable)
     names = arguments.get("datasets")
-    if built.hook is None:
+    if result.hook is None:
         result.notes.append("The config has no LossWeightHook: weights come from its pipelines alone.")
     else:
         try:
             LossWeightHook(**{**arguments, "weights": {}})
         except (WeightError, TypeError) as error:
-            _stop(result, str(error))
+            result.stop("bad input", str(error))
             names = None
-    if built.dataset is None:
+    if result.dataset is None:
         return result
     images, target = arguments.get("images"), arguments.get("target")
-    sources, wrong = sources_of(
-        built.dataset,
-        built.sampler,
-        names,
-        images if isinstance(images, Mapping) else {},
-        {"target": [target] if isinstance(target, str) and target else []},
-        is_named=built.hook is not None,
-    )
-    _stop(result, *wrong)
-    if built.model is None:
+    images = images if isinstance(images, Mapping) else {}
+    mentioned = {"target": [target] if isinstance(target, str) and target else []}
+    sources, wrong = sources_of(result.dataset, result.sampler, names, images, mentioned, is_named=result.hook is not None)
+    result.stop("bad input", *wrong)
+    if result.model is None:
         return result
     normalize, objects = arguments.get("normalize") is True, arguments.get("objects") is not False
-    result.mix, stops = mix_of(built.model, sources, None if built.hook is None else block, normalize, objects)
-    result.problems += stops
-    result.problems += problems_of(result.mix, built.length)
+    result.mix, stops = mix_of(result.model, sources, None if result.hook is None else block, normalize, objects)
+    result.problems += [*stops, *problems_of(result.mix, result.length)]
     return result
-
-
-def _stop(result: Checked, *messages: str) -> None:
-    result.problems += [Problem("bad input", message, stops=True) for message in messages]
 
 
 def fixed(result: Checked) -> str:
     """Returns the corrected block of a config's hook as lines of a config."""
-    arguments: dict[str, Any] = dict(result.built.hook or {})
-    weights = arguments.pop("weights", {})
-    names = list(result.mix.datasets) if result.mix else []
-    book = heads_of(result.built.model).book if result.built.model is not None else None
-    fix = Fix(names, book, result.built.length)
-    block = fix.block(weights)
+    arguments = dict(result.hook or {})
+    book = heads_of(result.model).book if result.model is not None else None
+    fix = Fix(list(result.mix.datasets) if result.mix else [], book, result.length)
+    block = fix.block(arguments.pop("weights", {}))
     return as_config(block, arguments, result.problems, fix.left_out)

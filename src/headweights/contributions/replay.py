@@ -9,16 +9,21 @@ from __future__ import annotations
 import copy
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from headweights.batch.current import all_one
+from headweights.gating.layouts import map_tensors
+
+# For each loss that a model logs: the path of the head that computes it, and the loss as the weights of that head address it.
+HeadsOfLosses: TypeAlias = Mapping[str, tuple[str, str]]
 
 
 @dataclass(eq=False)
@@ -45,14 +50,11 @@ class Replay(ABC):
 
     @abstractmethod
     def losses(self, images: Sequence[int], features: Any = None) -> dict[str, Tensor]:
-        """Computes the losses of some images.
+        """Computes the losses of the images at some indices: scalars, by the name that the model logs.
 
         Args:
-            images: Their indices in the batch.
-            features: Their features. Default: None, those of the step.
-
-        Returns:
-            The losses as the model logs them, scalars, by name.
+            images: The indices in the batch.
+            features: The images' features. Default: None, those of the step.
         """
 
     def features_of(self, images: Sequence[int]) -> Any:
@@ -73,33 +75,20 @@ def raw_losses(replay: Replay, images: Sequence[int]) -> dict[str, Tensor]:
         return replay.losses(images)
 
 
-def parameter_gradients(replay: Replay, images: Sequence[int], losses: Mapping[str, tuple[str, str]]) -> dict[str, Tensor]:
-    """Computes the gradient of each head's raw losses at the head's own parameters.
-
-    Args:
-        replay: The training step.
-        images: Indices of the images in the batch.
-        losses: The head path and the loss of the head for each loss that the model logs.
-
-    Returns:
-        A vector for each head path.
-    """
+def parameter_gradients(replay: Replay, images: Sequence[int], losses: HeadsOfLosses) -> dict[str, Tensor]:
+    """Computes the gradient of each head's raw losses of some images at the head's own parameters: a vector by head path."""
     gradients = {}
     with undisturbed(replay.model), all_one(), torch.enable_grad():
-        computed = replay.losses(images)
-        for head in _heads(losses):
+        for head, loss in _by_head(replay.losses(images), losses).items():
             parameters = [parameter for parameter in replay.heads[head].parameters() if parameter.requires_grad]
-            found = _gradients(_loss_of(head, computed, losses), parameters, replay.scale)
-            gradients[head] = torch.cat([gradient.flatten() for gradient in found]) if found else torch.zeros(0)
+            found = _gradients(loss, parameters, replay.scale)
+            # The empty tensor stands for a head without trainable parameters.
+            gradients[head] = torch.cat([torch.zeros(0, device=replay.device), *(gradient.flatten() for gradient in found)])
     return gradients
 
 
-def feature_gradients(replay: Replay, losses: Mapping[str, tuple[str, str]]) -> dict[str, Tensor]:
-    """Computes the squared norm of the gradient that each head's weighted losses send into the features.
-
-    Args:
-        replay: The training step.
-        losses: The head path and the loss of the head for each loss that the model logs.
+def feature_gradients(replay: Replay, losses: HeadsOfLosses) -> dict[str, Tensor]:
+    """Computes the squared norm of the gradient that each head's weighted losses send into each image's features.
 
     Returns:
         A tensor of shape (images,) for each head path.
@@ -115,24 +104,13 @@ def feature_gradients(replay: Replay, losses: Mapping[str, tuple[str, str]]) -> 
             return leaves[-1].clone()  # some heads write into their features
 
         computed = replay.losses(range(replay.images), map_tensors(replay.features, leaf))
-        for head in _heads(losses):
+        for head, loss in _by_head(computed, losses).items():
             squared = [
                 gradient.square().flatten(1).sum(1).view(-1, replay.images).sum(0)
-                for gradient in _gradients(_loss_of(head, computed, losses), leaves, replay.scale)
+                for gradient in _gradients(loss, leaves, replay.scale)
             ]
             norms[head] = torch.stack(squared).sum(0)
     return norms
-
-
-def map_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """Changes every tensor in nested lists, tuples and dicts."""
-    if isinstance(value, Tensor):
-        return change(value)
-    if isinstance(value, (list, tuple)):
-        return type(value)([map_tensors(part, change) for part in value])
-    if isinstance(value, dict):
-        return {name: map_tensors(part, change) for name, part in value.items()}
-    return value
 
 
 @contextmanager
@@ -169,13 +147,13 @@ def _kept(module: nn.Module) -> tuple[dict[str, Any], dict[str, Tensor | None]]:
     return attributes, buffers
 
 
-def _heads(losses: Mapping[str, tuple[str, str]]) -> list[str]:
-    return list(dict.fromkeys(head for head, _ in losses.values()))
-
-
-def _loss_of(head: str, computed: Mapping[str, Tensor], losses: Mapping[str, tuple[str, str]]) -> Tensor:
-    """Sums the losses of a head."""
-    return torch.stack([loss.float() for name, loss in computed.items() if name in losses and losses[name][0] == head]).sum()
+def _by_head(computed: Mapping[str, Tensor], losses: HeadsOfLosses) -> dict[str, Tensor]:
+    """Sums the losses of each head."""
+    found: dict[str, list[Tensor]] = defaultdict(list)
+    for name, loss in computed.items():
+        if name in losses:
+            found[losses[name][0]].append(loss.float())
+    return {head: torch.stack(of_head).sum() for head, of_head in found.items()}
 
 
 def _gradients(loss: Tensor, tensors: Sequence[Tensor], scale: float) -> list[Tensor]:

@@ -8,16 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from headweights.run_record.log_entries import (
-    GRADIENT_COSINE,
-    GRADIENT_SHARE,
-    LOSS_SHARE,
-    RAW_LOSS,
-    WEIGHT,
-    WEIGHTED_LOSS,
-    Entry,
-    pair_name,
-)
+from headweights.run_record import log_entries as log
+from headweights.run_record.log_entries import Entry, pair_name
 
 Key = tuple[str, str]
 # A head's path and two data sets.
@@ -61,25 +53,23 @@ class Sums:
         return cosines
 
     def entries(self) -> dict[Entry, float]:
-        """Returns the log entries.
-
-        The shares of all data sets sum to 1. Where the total is 0, there are no shares.
-        """
+        """Returns the log entries. The shares of all data sets sum to 1; where the total is 0, there are no shares."""
         entries = {
             Entry(quantity, term, dataset): total / self.images[dataset]
-            for quantity, totals in ((RAW_LOSS, self.losses), (WEIGHTED_LOSS, self.weighted), (WEIGHT, self.weights))
+            for quantity, totals in ((log.RAW_LOSS, self.losses), (log.WEIGHTED_LOSS, self.weighted), (log.WEIGHT, self.weights))
             for (term, dataset), total in totals.items()
         }
         norms = {key: math.sqrt(squared) for key, squared in self.gradients.items()}
-        for quantity, values in ((LOSS_SHARE, self.weighted), (GRADIENT_SHARE, norms)):
+        for quantity, values in ((log.LOSS_SHARE, self.weighted), (log.GRADIENT_SHARE, norms)):
             entries.update({Entry(quantity, *key): share for key, share in _shares(values).items()})
-        for (head, one, other), cosine in self.cosines().items():
-            entries[Entry(GRADIENT_COSINE, head, pair_name(one, other))] = cosine
+        for (head, *pair), cosine in self.cosines().items():
+            entries[Entry(log.GRADIENT_COSINE, head, pair_name(*pair))] = cosine
         return entries
 
 
 def _shares(values: Mapping[Key, float]) -> dict[Key, float]:
+    """Divides each value by the total of its term."""
     totals: dict[str, float] = defaultdict(float)
-    for (place, _), value in values.items():
-        totals[place] += value
+    for (term, _), value in values.items():
+        totals[term] += value
     return {key: value / totals[key[0]] for key, value in values.items() if totals[key[0]] > 0}

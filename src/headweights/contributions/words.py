@@ -11,24 +11,14 @@ from headweights.run_record.log_entries import GRADIENT_SHARE, LOSS_SHARE, RAW_L
 
 
 def lines(entries: Mapping[Entry, float], datasets: Sequence[str], heads: Sequence[str]) -> Iterator[str]:
-    """Writes one line for each data set and head that was measured.
-
-    Args:
-        entries: The log entries of one step.
-        datasets: The names of the data sets.
-        heads: The paths of the heads.
-    """
+    """Writes one line for each data set and head path that the log entries of a step measure."""
     values: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
     for entry, value in entries.items():
         values[entry.quantity, entry.dataset][entry.term] = value
     for dataset in datasets:
         for head in heads:
             parts = []
-            for quantity, word, form in (
-                (RAW_LOSS, "loss", ".4g"),
-                (WEIGHT, "weight", ".4g"),
-                (LOSS_SHARE, "share", ".0%"),
-            ):
+            for quantity, word, form in ((RAW_LOSS, "loss", ".4g"), (WEIGHT, "weight", ".4g"), (LOSS_SHARE, "share", ".0%")):
                 found = {
                     term.removeprefix(head + "."): format(value, form)
                     for term, value in values[quantity, dataset].items()
@@ -36,36 +26,27 @@ def lines(entries: Mapping[Entry, float], datasets: Sequence[str], heads: Sequen
                 }
                 if found:
                     parts.append(f"{word} {_compact(found)}")
-            gradient = values[GRADIENT_SHARE, dataset].get(head)
-            if gradient is not None:
-                parts.append(f"gradient {gradient:.0%}")
+            if head in values[GRADIENT_SHARE, dataset]:
+                parts.append(f"gradient {values[GRADIENT_SHARE, dataset][head]:.0%}")
             if parts:
                 yield f"{dataset} | {head}: " + ", ".join(parts)
 
 
 def _compact(values: Mapping[str, str]) -> str:
-    """Joins values by loss. If all are alike, one stands for all."""
+    """Joins the values of a head's losses. If all are alike, one stands for all."""
     if len(set(values.values())) == 1:
         return next(iter(values.values()))
     return " ".join(f"{loss.removeprefix('loss_')} {value}" for loss, value in values.items())
 
 
 class Opposition(NamedTuple):
-    """Two data sets whose gradients oppose each other.
-
-    Args:
-        head: The path of the head.
-        one: One data set.
-        other: The other; the target if it is one of the two.
-        cosine: The mean cosine between their gradients.
-        measurements: The number of measurements that the mean is taken over.
-    """
+    """Two data sets whose gradients oppose each other in the head at a path. If one of them is the target, it is `other`."""
 
     head: str
     one: str
     other: str
-    cosine: float
-    measurements: int
+    cosine: float  # the mean over the measurements
+    measurements: int  # their number
 
     def __str__(self) -> str:
         return f"In {self.head}, {self.one}'s gradient opposes {self.other}'s (mean cosine {self.cosine:.2f})"

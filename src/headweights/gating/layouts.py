@@ -69,13 +69,18 @@ def gate_each(prediction: Any, weights: Tensor, dim: int = 0) -> Any:
 
 def each_tensor(prediction: Any, gate: Callable[[Tensor], Tensor]) -> Any:
     """Applies a function to every tensor that requires a gradient, in nested lists, tuples and dicts."""
-    if isinstance(prediction, Tensor):
-        return gate(prediction) if prediction.requires_grad else prediction
-    if isinstance(prediction, (list, tuple)):
-        return type(prediction)([each_tensor(part, gate) for part in prediction])
-    if isinstance(prediction, dict):
-        return {key: each_tensor(part, gate) for key, part in prediction.items()}
-    return prediction
+    return map_tensors(prediction, lambda tensor: gate(tensor) if tensor.requires_grad else tensor)
+
+
+def map_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Applies a function to every tensor in nested lists, tuples and dicts."""
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, (list, tuple)):
+        return type(value)([map_tensors(part, change) for part in value])
+    if isinstance(value, dict):
+        return {name: map_tensors(part, change) for name, part in value.items()}
+    return value
 
 
 def first_trained(prediction: Any) -> Tensor | None:

@@ -7,6 +7,7 @@ import copy
 import difflib
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,14 +43,15 @@ class MissingDataset(BaseDataset):
 
 @dataclass
 class BuiltConfig:
-    """What a config describes, as far as it can be built.
+    """What a config describes, as far as it can be built. What is not there, or could not be built, is None.
 
     Args:
-        hook: The arguments of its ``LossWeightHook``; None if it has none.
+        hook: The arguments of its ``LossWeightHook``.
         model: The model.
         dataset: The training data.
-        sampler: The sampler that draws from it.
-        length: How long it trains.
+        sampler: The sampler that draws from it. It matters only if it draws by a ratio of its own; without it, all images count
+            as drawn equally often.
+        length: How long one process trains.
         problems: What could not be built, and why.
     """
 
@@ -59,6 +61,10 @@ class BuiltConfig:
     sampler: Any = None
     length: Length = field(default_factory=Length)
     problems: list[Problem] = field(default_factory=list)
+
+    def stop(self, kind: str, *messages: str) -> None:
+        """Adds problems that stop the training."""
+        self.problems += [Problem(kind, message, stops=True) for message in messages]
 
 
 def read_config(path: Path, options: Sequence[str] = ()) -> Any:
@@ -87,53 +93,47 @@ def read_config(path: Path, options: Sequence[str] = ()) -> Any:
 def build_config(config: Config) -> BuiltConfig:
     """Builds the model, the training data and the sampler. What cannot be built becomes a problem; the rest is still built."""
     register_all_modules()
-    hooks = _hooks(config)
-    built = BuiltConfig(hooks[0] if hooks else None)
+    given = config.get("custom_hooks")
+    hooks = [hook for hook in given if is_weight_hook(hook)] if isinstance(given, (list, tuple)) else []
+    built = BuiltConfig()
+    if hooks:
+        built.hook = {name: value for name, value in hooks[0].items() if name not in ("type", "priority")}
     if len(hooks) > 1:
-        built.problems.append(Problem("bad input", f"{_HOOK} is configured twice; put all weights into one block.", True))
+        built.stop("bad input", f"{_HOOK} is configured twice; put all weights into one block.")
     text = repr(config.to_dict())
     if any(name in text for name in _NEED_IMPORT) and _IMPORT not in text:
-        built.problems.append(
-            Problem(
-                "import",
-                "The config does not import headweights.mmdet, so mmdetection's tools cannot build what it asks for: "
-                "custom_imports = dict(imports=['headweights.mmdet'], allow_failed_imports=False).",
-                True,
-            )
+        built.stop(
+            "import",
+            "The config does not import headweights.mmdet, so mmdetection's tools cannot build what it asks for: "
+            "custom_imports = dict(imports=['headweights.mmdet'], allow_failed_imports=False).",
         )
     try:
         built.model = MODELS.build(copy.deepcopy(config.model))
     except Exception as error:  # whatever a user's model raises
-        built.problems.append(Problem("model", f"model: it cannot be built: {_why(error, config.get('model'), MODELS)}", True))
+        built.stop("model", f"model: it cannot be built: {_why(error, config.get('model'), MODELS)}")
     loader = config.get("train_dataloader")
     if not isinstance(loader, dict) or not isinstance(loader.get("dataset"), dict):
-        built.problems.append(Problem("data", "train_dataloader: the config has no training data.", True))
+        built.stop("data", "train_dataloader: the config has no training data.")
         return built
     described = copy.deepcopy(loader["dataset"])
-    built.problems += list(_without_missing(described))
-    try:
-        built.dataset = _built(described)
-    except Exception:  # some data set in it, found below
-        built.problems += list(_without_unusable(described))
+    # To find the data sets that cannot be built, all of them are built one by one, so only if it must be.
+    for stand_in in (_stand_in_for_missing, _stand_in_for_unusable):
+        for source, problem in stand_in(described):
+            name = (source.get("metainfo") or {}).get("dataset_name") or source.get("ann_file") or "(unnamed)"
+            built.stop("annotations", f"data set {name!r}: {problem}")
         try:
             built.dataset = _built(described)
+            break
         except Exception as error:
             why = _why(error, described, DATASETS)
-            built.problems.append(Problem("data", f"train_dataloader.dataset: it cannot be built: {why}", True))
-            return built
-    built.sampler = _sampler(loader, built.dataset)
+    else:
+        built.stop("data", f"train_dataloader.dataset: it cannot be built: {why}")
+        return built
+    with suppress(Exception):
+        arguments = dict(dataset=built.dataset, seed=0)
+        built.sampler = DATA_SAMPLERS.build(copy.deepcopy(loader.get("sampler")), default_args=arguments)
     built.length = _length(config, len(built.dataset))
     return built
-
-
-def _hooks(config: Config) -> list[dict[str, Any]]:
-    """The arguments of every ``LossWeightHook`` in a config."""
-    found = []
-    given = config.get("custom_hooks")
-    for hook in given if isinstance(given, (list, tuple)) else ():
-        if is_weight_hook(hook):
-            found.append({name: value for name, value in hook.items() if name not in ("type", "priority")})
-    return found
 
 
 def is_weight_hook(described: Any) -> bool:
@@ -144,14 +144,15 @@ def is_weight_hook(described: Any) -> bool:
 
 def weight_hooks(config: Any, arguments: Mapping[str, Any]) -> list[Any]:
     """Returns a config's hooks with the arguments of its ``LossWeightHook`` replaced, or with such a hook added."""
-    given = [*(config.get("custom_hooks") or ())]
-    replaced = [
-        ConfigDict({**{name: old[name] for name in ("type", "priority") if name in old}, **arguments})
-        if is_weight_hook(old)
-        else old
-        for old in given
+    hooks = [*(config.get("custom_hooks") or ())]
+    if not any(map(is_weight_hook, hooks)):
+        hooks.append(dict(type=_HOOK))
+    return [
+        ConfigDict({**{name: hook[name] for name in ("type", "priority") if name in hook}, **arguments})
+        if is_weight_hook(hook)
+        else hook
+        for hook in hooks
     ]
-    return replaced if any(map(is_weight_hook, given)) else [*given, ConfigDict(type=_HOOK, **arguments)]
 
 
 def with_import(config: Any) -> dict[str, Any]:
@@ -181,22 +182,22 @@ def source_configs(described: Any) -> Iterator[Any]:
         yield described
 
 
-def _without_missing(described: Any) -> Iterator[Problem]:
+def _stand_in_for_missing(described: Any) -> Iterator[tuple[Any, str]]:
     """Replaces data sets whose annotation file does not exist by stand-ins."""
     for source in source_configs(described):
         path = annotation_file(source)
         if path and "://" not in path and not Path(path).exists():
-            yield Problem("annotations", f"data set {_known_as(source)}: its annotation file {path!r} does not exist.", True)
+            yield source, f"its annotation file {path!r} does not exist."
             source["type"] = MissingDataset
 
 
-def _without_unusable(described: Any) -> Iterator[Problem]:
+def _stand_in_for_unusable(described: Any) -> Iterator[tuple[Any, str]]:
     """Replaces data sets that cannot be built by stand-ins."""
     for source in source_configs(described):
         try:
             _built(source)
         except Exception as error:  # whatever a user's data set raises
-            yield Problem("annotations", f"data set {_known_as(source)}: {_why(error, source, DATASETS)}", True)
+            yield source, _why(error, source, DATASETS)
             source["type"] = MissingDataset
             try:
                 _built(source)
@@ -211,21 +212,7 @@ def annotation_file(source: Any) -> str:
     return str(Path(root) / path) if path and root and "://" not in path else path
 
 
-def _known_as(source: Any) -> str:
-    return repr((source.get("metainfo") or {}).get("dataset_name") or source.get("ann_file") or "(unnamed)")
-
-
-def _sampler(loader: Any, dataset: Any) -> Any:
-    """Builds the sampler if possible. It matters only if it draws by a ratio of its own."""
-    sampler = loader.get("sampler")
-    try:
-        return DATA_SAMPLERS.build(copy.deepcopy(sampler), default_args=dict(dataset=dataset, seed=0))
-    except Exception:  # then all images count as drawn equally often
-        return None
-
-
 def _length(config: Config, images: int) -> Length:
-    """How long one process trains."""
     loop = config.get("train_cfg") or {}
     an_epoch = math.ceil(images / (config.train_dataloader.get("batch_size") or 1))
     if loop.get("max_epochs"):
@@ -236,20 +223,15 @@ def _length(config: Config, images: int) -> Length:
 
 
 def _why(error: Exception, described: Any, registry: Registry) -> str:
-    """The first line of an error; if a type is not registered, also the nearest registered name."""
+    """The first line of an error, or the nearest registered name if a type is not registered."""
     message = str(error).split("\n")[0] or type(error).__name__
     if isinstance(error, KeyError) or "is not in the" in message:
+        registered = [*registry.module_dict, *(registry.parent.module_dict if registry.parent else ())]
         for kind in _types(described):
-            if registry.get(kind) is None:
-                near = difflib.get_close_matches(kind, _registered(registry), n=1)
-                if near:
-                    return f"type {kind!r} is not registered. Nearest valid: {near[0]!r}."
+            near = difflib.get_close_matches(kind, registered, n=1)
+            if near and registry.get(kind) is None:
+                return f"type {kind!r} is not registered. Nearest valid: {near[0]!r}."
     return message
-
-
-def _registered(registry: Registry) -> list[str]:
-    names = list(registry.module_dict)
-    return names + (_registered(registry.parent) if registry.parent is not None else [])
 
 
 def _types(described: Any) -> Iterator[str]:

@@ -6,8 +6,7 @@ registered subclasses that are swapped in.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from mmdet.datasets import BaseDetDataset
 from mmdet.datasets.transforms import PackDetInputs, PackTrackInputs
@@ -24,35 +23,33 @@ from headweights.mmdet.hooks.prepare import preparing
 from headweights.patching import Around, Patches
 
 
-@dataclass(frozen=True)
-class Patch:
+class Patch(NamedTuple):
     """One change to a class of somebody else.
 
     Args:
         owner: The class.
-        method: The method that is wrapped; None for the loss methods of the class and of all its subclasses, present and future.
-        around: What wraps the method. It is called as ``around(method, self, *args, **kwargs)``.
         why: Why no extension point would do.
+        method: The method that is wrapped. Default: None, the loss methods of the class and of all its subclasses, present and
+            future, which publish the batch.
+        around: What wraps the method. It is called as ``around(method, self, *args, **kwargs)``.
     """
 
     owner: type
-    method: str | None
-    around: Around | None
     why: str
+    method: str | None = None
+    around: Around | None = None
 
-
-_LOSSES: tuple[None, None] = (None, None)
 
 PATCHES = (
-    Patch(BaseDetector, *_LOSSES, why="a weighted head must know its images, and a detector passes it no metainfo"),
-    Patch(BaseRoIHead, *_LOSSES, why="a RoI head passes its bbox head no metainfo, and it may change the batch itself"),
-    Patch(BaseMOTModel, *_LOSSES, why="it is no BaseDetector, and addresses start at the outermost model"),
-    Patch(Runner, "build_train_loop", preparing, why="workers may start in here, before any hook is called"),
-    Patch(FlexibleRunner, "build_train_loop", preparing, why="the same, in a class that is no Runner"),
-    Patch(BaseDataset, "full_init", keeping_loss_weights, why="data sets drop loss_weight as they read annotations, in __init__"),
-    Patch(BaseDetDataset, "full_init", keeping_loss_weights, why="the same: it overrides the method and does not call it"),
-    Patch(PackDetInputs, "__call__", packing, why="it copies known keys only, also in pipelines without a hook"),
-    Patch(PackTrackInputs, "__call__", packing_frames, why="the same, for videos"),
+    Patch(BaseDetector, "a weighted head must know its images, and a detector passes it no metainfo"),
+    Patch(BaseRoIHead, "a RoI head passes its bbox head no metainfo, and it may change the batch itself"),
+    Patch(BaseMOTModel, "it is no BaseDetector, and addresses start at the outermost model"),
+    Patch(Runner, "workers may start in here, before any hook is called", "build_train_loop", preparing),
+    Patch(FlexibleRunner, "the same, in a class that is no Runner", "build_train_loop", preparing),
+    Patch(BaseDataset, "data sets drop loss_weight as they read annotations, in __init__", "full_init", keeping_loss_weights),
+    Patch(BaseDetDataset, "the same: it overrides the method and does not call it", "full_init", keeping_loss_weights),
+    Patch(PackDetInputs, "it copies known keys only, also in pipelines without a hook", "__call__", packing),
+    Patch(PackTrackInputs, "the same, for videos", "__call__", packing_frames),
 )
 
 _patches = Patches()

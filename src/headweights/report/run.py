@@ -10,8 +10,8 @@ from pathlib import Path
 from headweights.errors import WeightError
 from headweights.report.log import SCALARS, Log, read_log
 from headweights.report.settings import read_settings
+from headweights.run_record.file import read_record
 from headweights.run_record.log_entries import GRADIENT_COSINE, GRADIENT_SHARE, WEIGHT
-from headweights.run_record.read import read_record
 from headweights.run_record.schema import RECORD, RunRecord, WeightRecord
 
 VIS_DATA = "vis_data"

@@ -1,5 +1,5 @@
 """What a training run writes down and `headweights report` reads. Nothing here imports torch.
 
-`schema` defines the contents of ``headweights.json``. `write` writes the file when a training starts, and `read` reads it back,
-even if it is damaged. `log_entries` defines the names of the entries that a run adds to its training log.
+`schema` defines the contents of ``headweights.json``, and `file` writes and reads it. `log_entries` names the entries that a run
+adds to its training log.
 """

@@ -13,17 +13,11 @@ _BETWEEN = " vs "
 
 
 class Entry(NamedTuple):
-    """What an entry measures.
+    """What an entry measures."""
 
-    Args:
-        quantity: One of :data:`QUANTITIES`.
-        term: A head's path, with a loss after it where the quantity is one of a loss: ``rpn_head.loss_rpn_cls``.
-        dataset: The data set's name; for a cosine, the name of a pair of data sets.
-    """
-
-    quantity: str
-    term: str
-    dataset: str
+    quantity: str  # one of QUANTITIES
+    term: str  # a head's path, followed by a loss where the quantity is one of a loss: "rpn_head.loss_rpn_cls"
+    dataset: str  # a data set; for a cosine, a pair of data sets
 
     @property
     def name(self) -> str:
@@ -32,10 +26,7 @@ class Entry(NamedTuple):
 
 
 def parse_entry(name: str) -> Entry | None:
-    """Reads an entry's name. Returns None for a scalar of somebody else.
-
-    Only the first two slashes separate, because a data set's name may contain slashes and spaces.
-    """
+    """Reads an entry's name; returns None for another scalar. The name of a data set may contain slashes and spaces."""
     parts = name.split("/", 2)
     return Entry(*parts) if len(parts) == 3 and parts[0] in QUANTITIES and all(parts) else None
 
@@ -46,12 +37,7 @@ def pair_name(one: str, other: str) -> str:
 
 
 def split_pair(pair: str, known: Sequence[str]) -> tuple[str, str]:
-    """Splits the name of a pair into the names of its data sets.
-
-    Args:
-        pair: The pair's name. ``a vs b vs c`` can be split in two ways.
-        known: The names of the data sets, which decide between them.
-    """
+    """Splits the name of a pair into the names of its data sets. ``a vs b vs c`` is split where the known names say."""
     parts = pair.split(_BETWEEN)
     splits = [(_BETWEEN.join(parts[:n]), _BETWEEN.join(parts[n:])) for n in range(1, len(parts))]
     return next((split for split in splits if set(split) <= set(known)), splits[0] if splits else (pair, pair))

@@ -50,7 +50,9 @@ def found(path: Path, *options: str) -> tuple[int, dict[str, Any]]:
 def messages(path: Path, kind: str) -> str:
     """What is said of one kind of problem."""
     code, said = found(path)
-    assert code == 2 and not said["ok"]
+    assert not said["ok"]
+    assert said["stops"] == any(problem["stops"] for problem in said["problems"])
+    assert code == (2 if said["stops"] else 0)
     of_kind = [problem["message"] for problem in said["problems"] if problem["kind"] == kind]
     assert of_kind, said["problems"]
     return "\n".join(of_kind)
@@ -58,8 +60,8 @@ def messages(path: Path, kind: str) -> str:
 
 def test_where_all_is_well_it_prints_the_table_and_exits_with_0(tmp_path: Path) -> None:
     path = written(tmp_path, dict(weights=dict(real=2.2, rendered={"bbox_head": 0.6})))
-    code, said = found(path)
-    assert code == 0 and said["ok"] and not said["problems"]
+    code, said = found(path, "--strict")
+    assert code == 0 and said["ok"] and not said["stops"] and not said["problems"]
     assert [(d["name"], d["images"], d["objects"], d["drawn"]) for d in said["datasets"]] == [
         ("real", 4, 12, 4.0),
         ("rendered", 12, 36, 12.0),
@@ -133,6 +135,31 @@ def test_what_is_questionable_is_said_too(tmp_path: Path) -> None:
     assert "real: 1 (thing); rendered: 1 (cat)" in messages(written(tmp_path, dict(weights={}), data=other), "classes")
 
 
+def test_advice_stops_nothing_unless_it_is_asked_to(tmp_path: Path) -> None:
+    path = written(tmp_path, dict(weights=dict(real=1.0, rendered=0.2)))
+    for options, expected in (((), 0), (("--strict",), 2)):
+        code, said = found(path, *options)
+        assert (code, said["ok"], said["stops"]) == (expected, False, False)
+        printed = CliRunner().invoke(app, ["check", str(path), *options])
+        assert printed.exit_code == expected
+        assert "1. [think again]" in printed.stdout and "No problem found." not in printed.stdout
+
+
+def test_the_weights_of_objects_are_shown(tmp_path: Path) -> None:
+    path = written(tmp_path, dict(weights={}))
+    file = tmp_path / "rendered.json"
+    content = json.loads(file.read_text())
+    for annotation in content["annotations"][:9]:
+        annotation["loss_weight"] = 0.2
+    file.write_text(json.dumps(content))
+    datasets = {dataset["name"]: dataset for dataset in found(path)[1]["datasets"]}
+    assert (datasets["real"]["weighted_objects"], datasets["real"]["mean_object_weight"]) == (0, 1.0)
+    assert datasets["rendered"]["weighted_objects"] == 9
+    assert datasets["rendered"]["mean_object_weight"] == pytest.approx((9 * 0.2 + 27) / 36)
+    printed = CliRunner().invoke(app, ["check", str(path)]).stdout
+    assert "(9 weighted, mean 0.8)" in " ".join(printed.split())
+
+
 def test_what_is_missing_is_said_and_the_rest_goes_on(tmp_path: Path) -> None:
     path = written(tmp_path, dict(weights=dict(rendered={"bbox_haed": 1.0})))
     (tmp_path / "rendered.json").unlink()
@@ -180,10 +207,10 @@ def test_two_hooks_and_a_missing_import_stop_the_training(tmp_path: Path) -> Non
 )
 def test_the_corrected_block_checks_clean(tmp_path: Path, hook: dict[str, Any]) -> None:
     path = written(tmp_path, hook)
-    code, said = found(path, "--fix")
+    code, said = found(path, "--fix", "--strict")
     assert code == 2
     path.write_text(f"{path.read_text()}\n{said['fix']}\n")
-    again, said = found(path)
+    again, said = found(path, "--strict")
     assert again == 0, said["problems"]
 
 

@@ -11,9 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.logs import DATASETS, VENDOR, record, write_pictures
 
-from headweights.run_record.read import read_record
+from headweights.run_record.file import read_record, write_record
 from headweights.run_record.schema import RECORD, DataSetRecord, RunRecord, Sample
-from headweights.run_record.write import write_record
 
 
 def written(folder: Path, content: Any) -> Path:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from headweights.contributions.replay import Replay, map_tensors, undisturbed
-from headweights.gating.layouts import each_tensor
+from headweights.contributions.replay import HeadsOfLosses, Replay, undisturbed
+from headweights.gating.layouts import each_tensor, map_tensors
 from headweights.mmdet.heads.model_heads import heads_of, modules_by_path
 from headweights.mmdet.heads.weighted_head import WeightedHead
 from headweights.patching import replaced
@@ -26,12 +27,12 @@ class CapturedStep(Replay):
         inputs: The images, shape (images, channels, height, width).
         samples: Their data samples.
         features: What ``extract_feat`` returned.
-        scale: See :class:`Replay`. Default: 1.
+        scale: See :class:`Replay`.
     """
 
     model: Any
 
-    def __init__(self, model: nn.Module, inputs: Tensor, samples: Sequence[Any], features: Any, scale: float = 1.0) -> None:
+    def __init__(self, model: nn.Module, inputs: Tensor, samples: Sequence[Any], features: Any, scale: float) -> None:
         heads = {path: module for path, module in modules_by_path(model) if isinstance(module, WeightedHead)}
         super().__init__(model, heads, len(samples), map_tensors(features, Tensor.detach), inputs.device, scale)
         self.inputs = inputs
@@ -78,21 +79,18 @@ def capturing(model: Any, then: Callable[[CapturedStep], None], scale: float = 1
         yield
 
 
-def heads_of_losses(step: CapturedStep) -> dict[str, tuple[str, str]]:
-    """Finds the weighted head that computes each loss that a model logs.
+def heads_of_losses(step: CapturedStep) -> HeadsOfLosses:
+    """Finds the weighted head that computes each loss that a model logs: its path and the addressable loss, by the logged name.
 
-    The losses of each head are multiplied by a number of its own, which is 1. A loss belongs to the head whose number its
+    What each head returns is multiplied by a mark, a number of its own that is 1. A loss belongs to the head whose mark its
     gradient reaches.
-
-    Returns:
-        The head's path and the addressable loss, by the name of the logged loss.
     """
     with undisturbed(step.model), torch.enable_grad(), ExitStack() as listening:
         marks = {path: torch.ones((), device=step.device, requires_grad=True) for path in step.heads}
         for path, head in step.heads.items():
             for name in _LOSS_METHODS:
                 if callable(getattr(head, name, None)):
-                    listening.enter_context(replaced(head, name, _marking(marks[path])))
+                    listening.enter_context(replaced(head, name, partial(_marked, marks[path])))
         addressable = heads_of(step.model).book.weighted
         found = {}
         for name, loss in step.losses(range(step.images)).items():
@@ -104,28 +102,15 @@ def heads_of_losses(step: CapturedStep) -> dict[str, tuple[str, str]]:
     return found
 
 
-def _marking(mark: Tensor) -> Callable[..., Any]:
-    return lambda method, *args, **kwargs: _marked(method(*args, **kwargs), mark)
-
-
-def _marked(result: Any, mark: Tensor) -> Any:
-    """Multiplies the losses in what a head returns: the tensors in dicts, however nested, whose names contain ``loss``."""
-    if isinstance(result, dict):
-        return {
-            name: each_tensor(value, lambda tensor: tensor * mark)
-            if "loss" in name and not isinstance(value, dict)
-            else _marked(value, mark)
-            for name, value in result.items()
-        }
-    if type(result) is tuple:  # loss_and_predict returns losses and predictions
-        return tuple(_marked(part, mark) for part in result)
-    return each_tensor(result, lambda tensor: tensor * mark) if isinstance(result, Tensor) else result  # semantic heads
+def _marked(mark: Tensor, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Calls a head's loss method and multiplies the losses in what it returns, however nested. Predictions have no gradient."""
+    return each_tensor(method(*args, **kwargs), lambda tensor: tensor * mark)
 
 
 def _addressed(losses: Sequence[str], name: str) -> str:
-    """Returns the loss that the weight of a logged loss is given for: ``loss_cls`` for ``loss_rpn_cls`` and ``d0.loss_cls``.
+    """Returns the addressable loss of a head for a logged one: ``loss_cls`` for ``loss_rpn_cls`` and ``d0.loss_cls``.
 
-    It is empty if the logged loss is none of the head's addressable losses and has the weight of the whole head.
+    It is empty if there is none, and the logged loss has the weight of the whole head.
     """
     own = name.split(".")[-1].replace("loss_rpn_", "loss_")
     return own if own in losses else ""

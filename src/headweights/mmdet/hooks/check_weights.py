@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from torch import nn
 
 from headweights.errors import WeightError
 from headweights.mmdet.data.source_datasets import SourceDataset, source_datasets
@@ -27,10 +24,17 @@ class CheckWeightsHook(Hook):
     priority = "VERY_LOW"
 
     def before_train(self, runner: Runner) -> None:
-        """Checks the training data."""
-        dataset = runner.train_dataloader.dataset
-        check_dataset(unwrapped(runner.model), dataset)
-        for source in source_datasets(dataset):
+        """Checks the training data.
+
+        Raises:
+            WeightError: A field looks like a weight and no head reads it, or it is set before there is any metainfo.
+        """
+        sources = source_datasets(runner.train_dataloader.dataset)
+        heads = heads_of(unwrapped(runner.model))
+        problems = [problem for source in sources for problem in checked_fields(heads, source)[1]]
+        if problems:
+            raise WeightError("\n".join(problems))
+        for source in sources:
             if source.leaves_weights_unread:
                 runner.logger.warning(
                     f"headweights: the annotations of data set {source.known_as} have loss_weight, and nothing reads it: use a "
@@ -38,21 +42,8 @@ class CheckWeightsHook(Hook):
                 )
 
 
-def check_dataset(model: nn.Module, dataset: Any) -> None:
-    """Looks up the fields that a data set's pipelines set in a model.
-
-    Raises:
-        WeightError: A field looks like a weight but no head of the model reads it, or it is set before there is any metainfo. The
-            message lists all of them.
-    """
-    heads = heads_of(model)
-    problems = [problem for source in source_datasets(dataset) for problem in checked_fields(heads, source)[1]]
-    if problems:
-        raise WeightError("\n".join(problems))
-
-
 def checked_fields(heads: ModelHeads, source: SourceDataset) -> tuple[dict[Address, float], list[str]]:
-    """Returns the valid weights that a data set's pipelines set, by address, and what is wrong with the others."""
+    """Returns the valid weights that a data set's pipelines set, by address; also returns what is wrong with the others."""
     fields: dict[Address, float] = {}
     problems = [
         f"AddFieldToImgMetas(fields={list(step.values)}) of data set {source.known_as} stands before PackDetInputs, which makes "

@@ -11,8 +11,8 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook, LoggerHook
 from mmengine.runner import Runner
 
-from headweights.contributions.measure import measured
-from headweights.contributions.ranks import added_up
+from headweights.contributions.measure import added_up, measured
+from headweights.contributions.replay import HeadsOfLosses
 from headweights.contributions.sums import Pair, Sums
 from headweights.contributions.words import lines, opposing
 from headweights.mmdet.heads.model_heads import heads_of, unwrapped
@@ -27,11 +27,10 @@ _LOSSES_TO_GRADIENTS = 10
 class ContributionHook(Hook):
     """Measures at an interval what each data set contributes to each head, and gives it to the runner's visualizer.
 
-    After the losses of a training step are computed, and before its backward pass, the heads run again on the features of that
-    step: once for each data set's images alone and without weights, for the raw losses. At every tenth measurement, this includes
-    backward passes, for the cosines between the data sets' gradients of a head's parameters; and the heads run once more for the
-    whole batch with its weights, for the shares of the gradient at the features. The training is not affected: parameters,
-    statistics and random numbers stay the same.
+    Between the forward and the backward pass of a training step, the heads run again on its features: once for each data set's
+    images alone and without weights, for the raw losses. At every tenth measurement, this includes backward passes for the
+    cosines, and the heads run once more for the whole batch with its weights, for the gradient shares. The training is not
+    affected.
 
     Every process takes part in every measurement, whatever its batch holds. The totals are over all processes.
 
@@ -49,7 +48,7 @@ class ContributionHook(Hook):
         self.target = target
         self.interval = interval
         self.cosines: dict[Pair, list[float]] = defaultdict(list)
-        self._losses: dict[str, tuple[str, str]] | None = None
+        self._losses: HeadsOfLosses | None = None
         self._listening = ExitStack()
         self._is_measuring = False
         self._measured: Sums | None = None
@@ -121,13 +120,13 @@ class ContributionHook(Hook):
 
 
 def images_of(samples: Sequence[Any], names: Sequence[str]) -> dict[str, list[int]]:
-    """Returns the indices of each data set's images in a batch.
-
-    A mixed image counts for the data set that most of its area comes from.
-    """
+    """Returns the indices of each data set's images in a batch. A mixed image counts for the data set with the largest area."""
     images: dict[str, list[int]] = {name: [] for name in names}
     for index, sample in enumerate(samples):
-        part = max(sample.get(ORIGINS) or (), key=lambda part: part.share, default=None)
-        if part is not None and part.origin.dataset in images:
-            images[part.origin.dataset].append(index)
+        areas: dict[str | None, float] = defaultdict(float)
+        for part in sample.get(ORIGINS) or ():
+            areas[part.origin.dataset] += part.share
+        largest = max(areas, key=lambda dataset: areas[dataset], default=None)
+        if largest in images:
+            images[largest].append(index)
     return images

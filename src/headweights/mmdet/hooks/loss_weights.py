@@ -27,10 +27,11 @@ from headweights.mmdet.heads.publishing import publishes
 from headweights.mmdet.hooks.mixture import mix_of, sources_of
 from headweights.mmdet.hooks.progress import length_of, moment_of, sampler_of
 from headweights.mmdet.hooks.run_record import describe_run
-from headweights.run_record.write import write_record
+from headweights.run_record.file import write_record
 from headweights.weights.block import parse_block
 
 _ARGUMENTS = ("weights", "datasets", "images", "normalize", "target", "interval", "objects")
+_IMAGES = "dict(<data set>=<where its weights are>, ...)"
 
 
 @HOOKS.register_module()
@@ -80,23 +81,23 @@ class LossWeightHook(Hook):
         **unknown: Any,
     ) -> None:
         for name in unknown:
-            raise WeightError(_no_such_argument(name))
+            near = difflib.get_close_matches(name, _ARGUMENTS, n=1)
+            nearest = f" Nearest valid: {near[0]!r}." if near else ""
+            raise WeightError(f"LossWeightHook has no argument {name!r}.{nearest} Its arguments: {', '.join(_ARGUMENTS)}.")
         self.block = parse_block(weights if weights is not None else {})
         is_list = isinstance(datasets, Sequence) and not isinstance(datasets, str)
-        if datasets is not None and not (is_list and all(isinstance(name, str) and name for name in datasets)):
-            raise WeightError(f"LossWeightHook: datasets is {datasets!r}; it must be a list of names, one for each data set.")
-        if images is not None and not isinstance(images, Mapping):
-            raise WeightError(
-                f"LossWeightHook: images is {images!r}; it must be a table: dict(<data set>=<where its weights are>, ...)."
-            )
-        if not isinstance(normalize, bool):
-            raise WeightError(f"LossWeightHook: normalize is {normalize!r}; it must be True or False.")
-        if not isinstance(objects, bool):
-            raise WeightError(f"LossWeightHook: objects is {objects!r}; it must be True or False.")
-        if target is not None and (not isinstance(target, str) or not target):
-            raise WeightError(f"LossWeightHook: target is {target!r}; it must be the name of a data set.")
-        if interval is not None and (isinstance(interval, bool) or not isinstance(interval, int) or interval < 0):
-            raise WeightError(f"LossWeightHook: interval is {interval!r}; it must be a number of iterations, or 0 for none.")
+        are_names = is_list and all(isinstance(name, str) and name for name in datasets or ())
+        is_count = isinstance(interval, int) and not isinstance(interval, bool) and interval >= 0
+        for name, given, is_valid, needed in (
+            ("datasets", datasets, datasets is None or are_names, "a list of names, one for each data set"),
+            ("images", images, images is None or isinstance(images, Mapping), f"a table: {_IMAGES}"),
+            ("normalize", normalize, isinstance(normalize, bool), "True or False"),
+            ("objects", objects, isinstance(objects, bool), "True or False"),
+            ("target", target, target is None or (isinstance(target, str) and target), "the name of a data set"),
+            ("interval", interval, interval is None or is_count, "a number of iterations, or 0 for none"),
+        ):
+            if not is_valid:
+                raise WeightError(f"LossWeightHook: {name} is {given!r}; it must be {needed}.")
         self.names = datasets
         self.images = dict(images or {})
         self.normalize = normalize
@@ -105,10 +106,6 @@ class LossWeightHook(Hook):
         self.objects = objects
         self.sources: list[SourceDataset] = []
         self.mix: Mix | None = None
-
-    def dataset_names(self) -> list[str]:
-        """Returns the names of the data sets, in the order of the mix."""
-        return [source.name for source in self.sources]
 
     def prepare(self, loader: DataLoader[Any]) -> None:
         """Makes the data sets of a loader name themselves and load their weights. Called before its workers start."""
@@ -125,8 +122,7 @@ class LossWeightHook(Hook):
         if not self.sources:
             raise WeightError(
                 f"LossWeightHook: {type(runner.train_loop).__name__} did not build its training data with the runner's "
-                "build_dataloader, so the data sets could not be named. Give the runner the config of the data loader, or the "
-                "data loader itself."
+                "build_dataloader, so the data sets could not be named. Give the runner the data loader or its config."
             )
         model = unwrapped(runner.model)
         if not publishes(type(model)):
@@ -138,7 +134,7 @@ class LossWeightHook(Hook):
         self.mix, problems = mix_of(model, self.sources, self.block, self.normalize, self.objects)
         if problems:
             raise WeightError("\n".join(problem.message for problem in problems))
-        self._put_in_force(runner)
+        self.before_train_iter(runner, 0)
         if is_main_process():
             announce(self.mix, runner.logger)
             record = describe_run(heads_of(model), self.mix, self.sources, self.block, self.target)
@@ -148,15 +144,12 @@ class LossWeightHook(Hook):
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Puts the weights of this iteration in force."""
-        self._put_in_force(runner)
+        assert self.mix is not None
+        put_in_force(unwrapped(runner.model), self.mix.in_force(moment_of(runner)))
 
     def after_train(self, runner: Runner) -> None:
         """Weighs nothing any more."""
         put_in_force(unwrapped(runner.model), None)
-
-    def _put_in_force(self, runner: Runner) -> None:
-        assert self.mix is not None
-        put_in_force(unwrapped(runner.model), self.mix.in_force(moment_of(runner)))
 
 
 def announce(mix: Mix, logger: logging.Logger) -> None:
@@ -170,12 +163,3 @@ def announce(mix: Mix, logger: logging.Logger) -> None:
             handler.handle(record)
         else:
             Console().print(table_of(mix))
-
-
-def _no_such_argument(name: str) -> str:
-    near = difflib.get_close_matches(name, _ARGUMENTS, n=1)
-    return (
-        f"LossWeightHook has no argument {name!r}."
-        + (f" Nearest valid: {near[0]!r}." if near else "")
-        + (f" Its arguments: {', '.join(_ARGUMENTS)}.")
-    )

@@ -33,10 +33,10 @@ def sources_of(
     Args:
         dataset: The training data, wrapped to any depth.
         sampler: The sampler that draws from it.
-        names: The hook's ``datasets``.
-        images: The hook's ``images``.
-        mentioned: The names of data sets in the hook's other arguments, by argument.
-        is_named: Whether every data set needs a name. Without a hook it does not.
+        names: The hook's ``datasets``. Default: None.
+        images: The hook's ``images``. Default: None.
+        mentioned: The names of data sets in the hook's other arguments, by argument. Default: None.
+        is_named: Whether every data set needs a name. Without a hook it does not. Default: True.
     """
     images = images or {}
     found = source_datasets(dataset, sampler)
@@ -44,8 +44,8 @@ def sources_of(
     try:
         found = named(found, names)
     except WeightError as error:
-        problems += [str(error)] * is_named
-        found = [replace(source, name=f"{source.known_as.strip(chr(39))} #{number}") for number, source in enumerate(found, 1)]
+        problems += [str(error)] if is_named else []
+        found = [replace(source, name=source.known_as.strip("'") + f" #{number}") for number, source in enumerate(found, 1)]
     else:
         known = [source.name for source in found]
         problems += [
@@ -71,8 +71,8 @@ def mix_of(
         model: The model, without wrapper. If there is a block, its heads become weighted in place.
         sources: The data sets, named.
         block: The hook's block; None where there is no hook.
-        normalize: See :class:`headweights.mixture.mix.Mix`.
-        objects: Whether objects' own weights count.
+        normalize: See :class:`headweights.mixture.mix.Mix`. Default: False.
+        objects: Whether objects' own weights count. Default: True.
     """
     reasons = weigh_every_head(model) if block is not None else {}
     heads = heads_of(model)
@@ -82,23 +82,14 @@ def mix_of(
     for source in sources:
         fields, wrong = checked_fields(heads, source)
         problems += wrong
-        datasets.append(
-            DataSet(
-                source.name,
-                source.images,
-                source.drawn,
-                source.objects,
-                source.classes,
-                source.annotations,
-                fields,
-                source.own_weights(heads.book),
-                (source.object_weights.given, source.object_weights.mean) if objects else (0, 1.0),
-            )
-        )
+        numbers = source.images, source.drawn, source.objects
+        weighted = (source.object_weights.given, source.object_weights.mean) if objects else (0, 1.0)
+        own = source.own_weights(heads.book)
+        datasets.append(DataSet(source.name, *numbers, source.classes, source.annotations, fields, own, weighted))
     problems += _heads_without_weights(block, reasons)
     if objects:
         problems += _heads_without_objects(heads, sources)
-    addressed, unknown = addressed_block([dataset.name for dataset in datasets], heads.book, block)
+    addressed, unknown = addressed_block([source.name for source in sources], heads.book, block)
     mix = Mix(datasets, heads.book, addressed, normalize)
     return mix, [Problem("bad input", message, stops=True) for message in problems + unknown]
 

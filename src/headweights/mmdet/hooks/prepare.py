@@ -29,7 +29,8 @@ def preparing(build_train_loop: Callable[..., Any], runner: Any, loop: Any) -> A
         raise WeightError("LossWeightHook is configured twice; put all weights into one block.")
     present = {type(hook) for hook in runner.hooks}
     if hooks and ContributionHook not in present:
-        runner.register_hook(ContributionHook(hooks[0].dataset_names, hooks[0].target, hooks[0].interval))
+        ours = hooks[0]
+        runner.register_hook(ContributionHook(lambda: [source.name for source in ours.sources], ours.target, ours.interval))
     if CheckWeightsHook not in present:
         runner.register_hook(CheckWeightsHook())
     given = runner._train_dataloader

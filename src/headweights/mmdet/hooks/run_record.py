@@ -16,16 +16,8 @@ _SAMPLES = 6
 
 
 def describe_run(heads: ModelHeads, mix: Mix, sources: Sequence[SourceDataset], block: Block, target: str | None) -> RunRecord:
-    """Describes a training: its data sets with a few of their images, its heads, and the weights.
-
-    Args:
-        heads: The heads of the model.
-        mix: The mix.
-        sources: Its data sets.
-        block: The hook's block.
-        target: The data set that the detector is meant for, if any.
-    """
-    drawn = sum(dataset.drawn for dataset in mix.datasets.values()) or 1.0
+    """Describes a training: its data sets with a few of their images, its heads, its weights, and its target, if it has one."""
+    drawn = sum(source.drawn for source in sources) or 1.0
     return RunRecord(
         target=target,
         datasets=[
@@ -33,7 +25,7 @@ def describe_run(heads: ModelHeads, mix: Mix, sources: Sequence[SourceDataset], 
                 name=source.name,
                 ann_file=source.annotations,
                 images=source.images,
-                objects=mix.datasets[source.name].objects,
+                objects=source.objects,
                 drawn=source.drawn / drawn,
                 classes=[str(name) for name in source.classes],
                 samples=[_sample(source, index) for index in _spread(source.images or 0)],
@@ -56,10 +48,7 @@ def _spread(count: int) -> list[int]:
 
 
 def _sample(source: SourceDataset, index: int) -> Sample:
-    """Describes one image and its objects as annotated.
-
-    Annotations are not validated here, because a mistake in one of them must not stop the training.
-    """
+    """Describes an image and its objects, unchecked, because a mistake in an annotation must not stop the training."""
     info = source.dataset.get_data_info(index)
     instances = [instance for instance in info.get("instances") or () if not instance.get("ignore_flag")]
     weights = [instance.get("loss_weight", 1.0) for instance in instances]

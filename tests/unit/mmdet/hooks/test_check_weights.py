@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,9 +14,14 @@ from support.detectors import FASTER_RCNN, MASK_RCNN, build, model_config, weigh
 
 from headweights import WeightError
 from headweights.mmdet import CheckWeightsHook
-from headweights.mmdet.hooks.check_weights import check_dataset
 
 BOTH = ("rpn_head", "roi_head.bbox_head")
+
+
+def check(model: Any, dataset: dict[str, Any]) -> None:
+    """Checks a model and a data set as before training."""
+    loader = SimpleNamespace(dataset=DATASETS.build(dataset))
+    CheckWeightsHook().before_train(SimpleNamespace(model=model, train_dataloader=loader))  # type: ignore[arg-type]
 
 
 def train(tmp_path: Path, weighted: tuple[str, ...], *steps: dict[str, Any]) -> None:
@@ -98,9 +104,9 @@ def test_steps_are_found_however_a_data_set_is_wrapped(tmp_path: Path) -> None:
     model = build(weighted_config(model_config(FASTER_RCNN), *BOTH))
     for dataset in wrapped:
         with pytest.raises(WeightError, match="rpn_haed"):
-            check_dataset(model, DATASETS.build(dataset))
+            check(model, dataset)
 
 
 def test_a_partial_cover_is_no_error(tmp_path: Path) -> None:
     model = build(weighted_config(model_config(MASK_RCNN), "roi_head.bbox_head"))
-    check_dataset(model, DATASETS.build(dict(write_dataset(tmp_path, "real"), pipeline=pipeline(add_fields(roi_head=0.3)))))
+    check(model, dict(write_dataset(tmp_path, "real"), pipeline=pipeline(add_fields(roi_head=0.3))))

@@ -1,4 +1,4 @@
-"""Reads a run's record. Unknown keys are ignored; every invalid part is left out and named in a note."""
+"""Writes a run's record and reads it back, even if it is damaged: every invalid part is left out and named in a note."""
 
 from __future__ import annotations
 
@@ -8,29 +8,20 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from headweights.run_record.schema import (
-    RECORD,
-    VERSION,
-    DataSetRecord,
-    HeadRecord,
-    RecordPart,
-    RunRecord,
-    Sample,
-    WeightRecord,
-)
+from headweights.run_record.schema import RECORD, VERSION, DataSetRecord, HeadRecord, RecordPart, RunRecord, Sample, WeightRecord
 
 _P = TypeVar("_P", bound=RecordPart)
 
 
+def write_record(folder: Path, record: RunRecord) -> None:
+    """Writes ``headweights.json`` into the folder of the log, ``<work_dir>/<timestamp>/vis_data``, which is created if needed."""
+    content = {"version": VERSION, **record.model_dump(by_alias=True, warnings=False)}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / RECORD).write_text(json.dumps(content, indent=1, default=str))
+
+
 def read_record(path: Path) -> tuple[RunRecord | None, list[str]]:
-    """Reads a record.
-
-    Args:
-        path: The file.
-
-    Returns:
-        The record, or None if there is nothing to read, and a note on everything that could not be read.
-    """
+    """Reads a record: returns it, or None if there is nothing to read, and a note on everything that could not be read."""
     try:
         content = json.loads(path.read_bytes().decode("utf-8", errors="replace"))
     except FileNotFoundError:
