@@ -171,9 +171,10 @@ def mmdet(make, wheel, data):
 
 
 def demo(make, wheel, data):
-    """headweights[demo]: both trainings of the demo, two iterations each."""
+    """headweights[mmdet] and deepforest's pictures: both trainings of the demo, two iterations each."""
     env = make("demo")
-    env.install(wheel + "[demo]")
+    env.install(wheel + "[mmdet]")
+    env.install("--no-deps", "deepforest")
     env("headweights", "demo", "--iters", "2", "--work-dir", data("demo"), said=["unweighted", "weighted", "report.html"])
 
 
