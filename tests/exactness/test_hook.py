@@ -522,8 +522,9 @@ def test_a_hook_that_cannot_be_meant_is_not_built(arguments: dict[str, Any], sai
 
 
 def test_a_second_hook_is_refused(tmp_path: Path) -> None:
+    runner = Runner.from_cfg(config_of(tmp_path, datasets(tmp_path), custom_hooks=[*hook(real=1.0), *hook(rendered=1.0)]))
     with pytest.raises(WeightError, match="configured twice"):
-        Runner.from_cfg(config_of(tmp_path, datasets(tmp_path), custom_hooks=[*hook(real=1.0), *hook(rendered=1.0)]))
+        runner.train()
 
 
 def test_a_picture_that_lost_its_data_set_stops_the_first_iteration(tmp_path: Path) -> None:
@@ -588,6 +589,28 @@ def test_with_the_flexible_runner(tmp_path: Path, expected: list[dict[str, float
     runner.register_hook(watch)
     runner.train()
     assert watch.losses == expected
+
+
+def test_the_flexible_runner_checks_pipelines_before_training(tmp_path: Path) -> None:
+    config = config_of(tmp_path, datasets(tmp_path, add_fields(rpn_haed=0.5)), *HEADS)
+    config.env_cfg = dict(dist_cfg=dict(backend="gloo"))
+    runner = FlexibleRunner.from_cfg(config)
+    with pytest.raises(WeightError, match=r"AddFieldToImgMetas of data set 'rendered'.*Nearest valid: 'rpn_head\.loss_weight'"):
+        runner.train()
+    assert runner.iter == 0
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_weights_stay_where_another_hook_replaces_the_pipeline(tmp_path: Path, workers: int) -> None:
+    """RTMDet's configs switch to a pipeline without a mosaic for their last epochs."""
+    real, _ = datasets(tmp_path)
+    switch = dict(type="PipelineSwitchHook", switch_epoch=1, switch_pipeline=pipeline())
+    config = config_of(tmp_path / "run", [], epochs=2, custom_hooks=[*hook(dict(images={"real": {"*": 0.25}}), real=1.0), switch])
+    config.train_dataloader = {**config.train_dataloader, "dataset": real, "num_workers": workers}
+    config.train_dataloader.persistent_workers = workers > 0
+    watch = trained(config)
+    assert len(watch.samples) == 8
+    assert {sample.get(ORIGINS)[0].origin.weights[""] for sample in watch.samples} == {0.25}
 
 
 def test_the_branches_of_a_semi_supervised_detector_weigh_what_their_data_sets_weigh(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_the_base_dependencies_are_enough_for_the_command_line() -> None:
 def test_the_wing_says_what_to_install(missing: str) -> None:
     result = run("import headweights.mmdet", missing)
     assert result.returncode != 0
-    assert "pip install 'headweights[mmdet]'" in result.stderr
+    assert "pip install --no-build-isolation 'headweights[mmdet]'" in result.stderr
     assert missing in result.stderr.splitlines()[-1]
 
 

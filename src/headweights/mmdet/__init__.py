@@ -11,7 +11,7 @@ try:
 except ImportError as error:
     raise ImportError(
         "headweights.mmdet needs mmdetection 3.x with mmengine and mmcv (with its compiled ops): "
-        f"pip install 'headweights[mmdet]'. What failed: {error}"
+        f"pip install --no-build-isolation 'headweights[mmdet]'. What failed: {error}"
     ) from error
 
 from headweights.mmdet.data.add_field import AddFieldToImgMetas

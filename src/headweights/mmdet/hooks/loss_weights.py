@@ -113,9 +113,13 @@ class LossWeightHook(Hook):
         sources, problems = sources_of(loader.dataset, sampler_of(loader), self.names, self.images, mentioned)
         if problems:
             raise WeightError("\n".join(problems))
-        for source in sources:
-            load_weights(source, self.images.get(source.name) is not None, self.objects)
         self.sources = sources
+        self.load()
+
+    def load(self) -> None:
+        """Makes the pipelines of the data sets load their weights. Does no harm where they do."""
+        for source in self.sources:
+            load_weights(source, self.images.get(source.name) is not None, self.objects)
 
     def before_train(self, runner: Runner) -> None:
         """Makes the heads weighted, looks the weights up in them, and prints the table."""

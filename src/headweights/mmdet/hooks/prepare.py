@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from mmengine.hooks import Hook
 from torch.utils.data import DataLoader
 
 from headweights.errors import WeightError
@@ -13,6 +14,19 @@ from headweights.mmdet.hooks.check_weights import CheckWeightsHook
 from headweights.mmdet.hooks.contributions import ContributionHook
 from headweights.mmdet.hooks.loss_weights import LossWeightHook
 from headweights.patching import replaced
+
+
+class PreparePipelinesHook(Hook):
+    """Before every epoch, prepares pipelines that another hook has just replaced (``PipelineSwitchHook``)."""
+
+    priority = "LOWEST"
+
+    def before_train_epoch(self, runner: Any) -> None:
+        """Prepares them. Nothing changes where they are prepared."""
+        for hook in runner.hooks:
+            if isinstance(hook, LossWeightHook):
+                hook.load()
+        prepare_pipelines(runner.train_dataloader.dataset)
 
 
 def preparing(build_train_loop: Callable[..., Any], runner: Any, loop: Any) -> Any:
@@ -31,8 +45,9 @@ def preparing(build_train_loop: Callable[..., Any], runner: Any, loop: Any) -> A
     if hooks and ContributionHook not in present:
         ours = hooks[0]
         runner.register_hook(ContributionHook(lambda: [source.name for source in ours.sources], ours.target, ours.interval))
-    if CheckWeightsHook not in present:
-        runner.register_hook(CheckWeightsHook())
+    for hook_class in (CheckWeightsHook, PreparePipelinesHook):
+        if hook_class not in present:
+            runner.register_hook(hook_class())
     given = runner._train_dataloader
 
     def prepare(loader: DataLoader[Any]) -> None:
