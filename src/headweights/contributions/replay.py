@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from headweights.batch.current import all_one
+from headweights.gating.layouts import map_tensors
 
 
 @dataclass(eq=False)
@@ -122,17 +123,6 @@ def feature_gradients(replay: Replay, losses: Mapping[str, tuple[str, str]]) -> 
             ]
             norms[head] = torch.stack(squared).sum(0)
     return norms
-
-
-def map_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """Changes every tensor in nested lists, tuples and dicts."""
-    if isinstance(value, Tensor):
-        return change(value)
-    if isinstance(value, (list, tuple)):
-        return type(value)([map_tensors(part, change) for part in value])
-    if isinstance(value, dict):
-        return {name: map_tensors(part, change) for name, part in value.items()}
-    return value
 
 
 @contextmanager

@@ -17,11 +17,7 @@ Layout: TypeAlias = Callable[[Any, Tensor, Mapping[str, Any]], Any]
 
 def by_dimension(dim: int) -> Layout:
     """The images are the slices of every tensor along one dimension."""
-
-    def gate(prediction: Any, weights: Tensor, arguments: Mapping[str, Any]) -> Any:
-        return gate_each(prediction, weights, dim)
-
-    return gate
+    return lambda prediction, weights, arguments: gate_each(prediction, weights, dim)
 
 
 def by_layer(prediction: Any, weights: Tensor, arguments: Mapping[str, Any]) -> Any:
@@ -47,11 +43,7 @@ def by_block(prediction: Any, weights: Tensor, arguments: Mapping[str, Any]) -> 
 
 
 def blocks(weights: Tensor, rows: int) -> Tensor:
-    """Repeats each image's weight for its rows, where rows come image by image and every image has the same number of them.
-
-    Args:
-        weights: Shape (images,).
-        rows: The number of rows of all images together.
+    """Repeats each image's weight, shape (images,), for its part of `rows` rows: image by image, the same number for each.
 
     Raises:
         WeightError: `rows` is not a multiple of the number of images.
@@ -69,13 +61,18 @@ def gate_each(prediction: Any, weights: Tensor, dim: int = 0) -> Any:
 
 def each_tensor(prediction: Any, gate: Callable[[Tensor], Tensor]) -> Any:
     """Applies a function to every tensor that requires a gradient, in nested lists, tuples and dicts."""
-    if isinstance(prediction, Tensor):
-        return gate(prediction) if prediction.requires_grad else prediction
-    if isinstance(prediction, (list, tuple)):
-        return type(prediction)([each_tensor(part, gate) for part in prediction])
-    if isinstance(prediction, dict):
-        return {key: each_tensor(part, gate) for key, part in prediction.items()}
-    return prediction
+    return map_tensors(prediction, lambda tensor: gate(tensor) if tensor.requires_grad else tensor)
+
+
+def map_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Applies a function to every tensor in nested lists, tuples and dicts."""
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, (list, tuple)):
+        return type(value)([map_tensors(part, change) for part in value])
+    if isinstance(value, dict):
+        return {key: map_tensors(part, change) for key, part in value.items()}
+    return value
 
 
 def first_trained(prediction: Any) -> Tensor | None:

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from headweights.contributions.replay import Replay, map_tensors, undisturbed
-from headweights.gating.layouts import each_tensor
+from headweights.contributions.replay import Replay, undisturbed
+from headweights.gating.layouts import each_tensor, map_tensors
 from headweights.mmdet.heads.model_heads import heads_of, modules_by_path
 from headweights.mmdet.heads.weighted_head import WeightedHead
 from headweights.patching import replaced

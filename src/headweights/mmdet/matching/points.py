@@ -12,7 +12,7 @@ from torch import Tensor
 
 from headweights.gating.gate import gate_gradient
 from headweights.gating.matching import WHOLE, WeightTables
-from headweights.mmdet.matching.assigned import ByAssigner, ByTargets, priors_by_level
+from headweights.mmdet.matching.assigned import ByAssigner, ByTargets, priors_by_level, without
 from headweights.mmdet.matching.listening import ASSIGNER, AssignedObjects, listening_to_assigners
 from headweights.patching import replaced
 
@@ -79,7 +79,7 @@ class ByAssignerWithPoints(ByAssigner):
 
         with (
             self.listening(head) as assigned,
-            super().gated(head, arguments, {name: given for name, given in tables.items() if name != WHOLE}),
+            super().gated(head, arguments, without(tables, WHOLE)),
             replaced(head, "points2bbox", gate),
             replaced(head, "loss_by_feat_single", hear_level),
         ):
