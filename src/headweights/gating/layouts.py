@@ -29,12 +29,12 @@ def by_entry(prediction: Any, weights: Tensor, arguments: Mapping[str, Any]) -> 
     """A list with one entry per image. The tensors of an entry have no dimension for images."""
     if isinstance(prediction, Tensor):
         return gate_each(prediction, weights)
-    return type(prediction)(
-        [
-            each_tensor(entry, lambda tensor, weight=weight: gate_gradient(tensor[None], weight)[0])  # type: ignore[misc]
-            for entry, weight in zip(prediction, weights[:, None])
-        ]
-    )
+    return type(prediction)([by_call(entry, weight, arguments) for entry, weight in zip(prediction, weights[:, None])])
+
+
+def by_call(prediction: Any, weights: Tensor, arguments: Mapping[str, Any]) -> Any:
+    """All of the prediction belongs to one image. Its tensors have no dimension for images."""
+    return each_tensor(prediction, lambda tensor: gate_gradient(tensor[None], weights)[0])
 
 
 def by_block(prediction: Any, weights: Tensor, arguments: Mapping[str, Any]) -> Any:

@@ -39,8 +39,9 @@ def is_weight_field(name: str) -> bool:
     return name == LOSS_WEIGHT or name.endswith("." + LOSS_WEIGHT)
 
 
-def _at_or_below(path: str, prefix: str) -> bool:
-    return not prefix or path == prefix or path.startswith(prefix + ".")
+def at_or_below(path: str, top: str) -> bool:
+    """Whether a head path is another or lies below it; all of them lie below ''."""
+    return not top or path == top or path.startswith(top + ".")
 
 
 def _at_or_above(path: str) -> list[str]:
@@ -68,7 +69,7 @@ class Address:
 
     def covers(self, head: str, loss: str) -> bool:
         """Whether the address covers this loss of the head at this path."""
-        return _at_or_below(head, self.path) and self.loss in (None, loss)
+        return at_or_below(head, self.path) and self.loss in (None, loss)
 
 
 EVERY_HEAD = Address("")
@@ -134,7 +135,7 @@ class AddressBook:
 
     def left_alone(self, address: Address) -> dict[str, str]:
         """The stock heads (class name by path) that lie under an address and ignore it."""
-        return {path: name for path, name in self.stock.items() if _at_or_below(path, address.path)}
+        return {path: name for path, name in self.stock.items() if at_or_below(path, address.path)}
 
     def acts_on(self, address: Address) -> list[str]:
         """The paths of the weighted heads that an address changes."""
@@ -153,7 +154,7 @@ class AddressBook:
     def _no_such_address(self, name: str, subject: str, shown: Callable[[str], str] = str) -> str:
         message = f"{subject}: no head of this model reads it."
         path = name.removesuffix("." + LOSS_WEIGHT)
-        stock = {head: cls for head, cls in self.stock.items() if _at_or_below(head, path) or _at_or_below(path, head)}
+        stock = {head: cls for head, cls in self.stock.items() if at_or_below(head, path) or at_or_below(path, head)}
         if stock:
             heads = ", ".join(f"{head} ({cls})" for head, cls in stock.items())
             one = next(iter(stock.values()))

@@ -69,19 +69,15 @@ class ByAssigner(ByTargets):
         return listening_to_assigners(head, tuple(self.of.values()))
 
 
-@dataclass(frozen=True)
 class ByAssignerWithPairs(ByAssigner):
     """Priors of which the assigner itself takes boxes, one for each match, as a prior may match several objects (YOLOF).
 
-    Args:
-        boxes: The argument that the boxes are made from. The boxes are gated, not the argument.
+    These boxes are gated, and not ``bbox_preds``, which they are made from.
     """
-
-    boxes: str = "bbox_preds"
 
     @contextmanager
     def gated(self, head: Any, arguments: MutableMapping[str, Any], tables: Mapping[str, WeightTables]) -> Iterator[None]:
-        images = iter(tables.get(self.boxes, ()))
+        images = iter(tables.get("bbox_preds", ()))
 
         def gate(assign: Any, *args: Any, **kwargs: Any) -> Any:
             result, table = assign(*args, **kwargs), next(images, None)
@@ -93,34 +89,29 @@ class ByAssignerWithPairs(ByAssigner):
                 result._extra_properties["pos_predicted_boxes"] = gate_gradient(boxes, table[1 + objects])
             return result
 
-        with super().gated(head, arguments, without(tables, self.boxes)), replaced(head.assigner, "assign", gate):
+        with super().gated(head, arguments, without(tables, "bbox_preds")), replaced(head.assigner, "assign", gate):
             yield
 
 
-@dataclass(frozen=True)
 class ByAssignerWithMasks(ByAssigner):
     """Priors of which the positive ones predict masks inside the loss, image by image, from features that all of them share.
 
-    Args:
-        masks: The arguments that the masks are predicted from. The masks are gated, not the arguments.
+    The masks are gated, and not ``kernel_preds`` and ``mask_feat``, which they are predicted from.
     """
-
-    masks: tuple[str, ...] = ("kernel_preds", "mask_feat")
 
     @contextmanager
     def gated(self, head: Any, arguments: MutableMapping[str, Any], tables: Mapping[str, WeightTables]) -> Iterator[None]:
-        of_masks = tables[self.masks[0]]
         rows: list[Tensor] = []
 
         def hear_samples(loss: Any, feats: Any, kernels: Any, sampling_results: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
-            rows.extend(map(rows_of_positives, of_masks, sampling_results))
+            rows.extend(map(rows_of_positives, tables["kernel_preds"], sampling_results))
             return loss(feats, kernels, sampling_results, *args, **kwargs)
 
         def gate(predict: Any, *args: Any, **kwargs: Any) -> Any:
             return gate_each(predict(*args, **kwargs), rows.pop(0))
 
         with (
-            super().gated(head, arguments, without(tables, *self.masks)),
+            super().gated(head, arguments, without(tables, "kernel_preds", "mask_feat")),
             replaced(head, "loss_mask_by_feat", hear_samples),
             replaced(head, "_mask_predict_by_feat_single", gate),
         ):

@@ -10,10 +10,10 @@ from functools import partial
 from itertools import repeat
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from headweights.gating.gate import as_tensor
-from headweights.gating.layouts import Layout, by_entry, first_trained
+from headweights.gating.layouts import Layout, by_call, first_trained
 from headweights.gating.matching import WHOLE, Matching
 from headweights.mmdet.heads.publishing import DetectorBatch, current_batch
 from headweights.mmdet.heads.weighted_head import NOT_KNOWN, WeightedHead
@@ -111,15 +111,10 @@ def _gated_inside(head: GatedPredictions, entry: LossMethod, batch: DetectorBatc
     with ExitStack() as stack:
         if weights is not None:
             for name in entry.modules:
-                stack.enter_context(_gated_output(getattr(head, name), "forward", _by_call, ([weight] for weight in weights)))
+                stack.enter_context(_gated_output(getattr(head, name), "forward", by_call, ([weight] for weight in weights)))
             for name, layout in entry.methods.items():
                 stack.enter_context(_gated_output(head, name, layout, repeat(weights)))
         yield
-
-
-def _by_call(prediction: Any, weights: Tensor, arguments: Any) -> Any:
-    """Layout: all of the prediction belongs to the one image of the call."""
-    return by_entry([prediction], weights, arguments)[0]
 
 
 def _gated_output(

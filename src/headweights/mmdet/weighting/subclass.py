@@ -47,7 +47,7 @@ def mechanism_of(head_class: type) -> type[WeightedHead]:
 
 
 def with_weight_per_image(head_class: type) -> type:
-    """Returns the subclass of a head whose loss is weighted image by image, and registers it in ``MODELS``.
+    """Returns ``<head_class>WithWeightPerImage``, the subclass whose loss is weighted image by image; registered in ``MODELS``.
 
     It has the parameters, the state dict, the predictions and, where all weights are 1, the losses and gradients of its parent,
     bit for bit. Called twice for a class it returns the same subclass; called for a weighted class it returns that class.
