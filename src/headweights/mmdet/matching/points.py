@@ -15,7 +15,6 @@ from headweights.mmdet.matching.assigned import ByAssigner, ByTargets, priors_by
 from headweights.mmdet.matching.listening import ASSIGNER, AssignedObjects, listening_to_assigners
 from headweights.patching import replaced
 
-
 # The head's attributes with the assigners of the initial boxes and of the refined boxes.
 _STAGES = ("init_assigner", "refine_assigner")
 

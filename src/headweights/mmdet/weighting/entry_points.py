@@ -178,10 +178,7 @@ LOSS_METHODS: dict[str, LossMethod] = {
     "SABLHead": replace(_ROIS, feeds={"cls_score": "loss_cls"}),
     "MultiInstanceBBoxHead": replace(_ROIS, objects="a RoI is matched to several objects at once"),
     "DIIHead": LossMethod(
-        name="loss_and_target",
-        layout=by_sample("priors"),
-        feeds={"cls_score": "loss_cls"},
-        objects=BySampler(samples.query_rows),
+        name="loss_and_target", layout=by_sample("priors"), feeds={"cls_score": "loss_cls"}, objects=BySampler(samples.query_rows)
     ),
     "FCNMaskHead": replace(_POSITIVES, feeds={"mask_preds": "loss_mask"}),
     "MaskPointHead": replace(_POSITIVES, predictions=("point_pred",), feeds={"point_pred": "loss_point"}),

@@ -41,7 +41,7 @@ def carries_weights(loss: nn.Module) -> bool:
 
 
 def multiplied_weight(loss: nn.Module, rows: Tensor | Callable[[Tensor], Tensor] | None) -> AbstractContextManager[None]:
-    """Multiplies the per-sample `weight` with which a loss module is called, while the block runs.
+    """Multiplies the weight per sample with which a loss module is called, while the block runs.
 
     At that moment the head has already counted its normaliser (``BBoxHead`` counts the label weights above 0), so a weight of 0
     changes nothing else.
