@@ -14,16 +14,8 @@ except ModuleNotFoundError as error:
 app = typer.Typer(
     help="Loss weights for every image, data set and object, in every head of an object detector.", no_args_is_help=True
 )
-app.command()(demo)
-app.command()(report)
-app.command()(check)
-app.command()(tune)
-
-
-@app.callback()
-def _commands() -> None:
-    # With a callback, Typer keeps the command names even where there is only one: `headweights demo --iters 3`.
-    pass
+for command in (demo, report, check, tune):
+    app.command()(command)
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ class EntryPoint:
         layout: Which part of a prediction belongs to which image. Default: images lie along the first dimension.
         layouts: The layouts of those arguments that have a different one.
         predictions: The arguments that are predictions. Default: all whose tensors require a gradient.
-        handed_on: Arguments that this loss does not use. They are stored for another head, which weights them.
+        handed_on: Arguments that this loss does not use. They are stored for another head, which weighs them.
         feeds: For each argument that feeds one loss only, and feeds it alone, the name of that loss. It can have its own weight.
     """
 

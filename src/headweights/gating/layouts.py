@@ -17,11 +17,7 @@ Layout: TypeAlias = Callable[[Any, Tensor, Mapping[str, Any]], Any]
 
 def by_dimension(dim: int) -> Layout:
     """The images are the slices of every tensor along one dimension."""
-
-    def gate(prediction: Any, weights: Tensor, arguments: Mapping[str, Any]) -> Any:
-        return gate_each(prediction, weights, dim)
-
-    return gate
+    return lambda prediction, weights, arguments: gate_each(prediction, weights, dim)
 
 
 def by_layer(prediction: Any, weights: Tensor, arguments: Mapping[str, Any]) -> Any:
@@ -33,12 +29,12 @@ def by_entry(prediction: Any, weights: Tensor, arguments: Mapping[str, Any]) -> 
     """A list with one entry per image. The tensors of an entry have no dimension for images."""
     if isinstance(prediction, Tensor):
         return gate_each(prediction, weights)
-    return type(prediction)(
-        [
-            each_tensor(entry, lambda tensor, weight=weight: gate_gradient(tensor[None], weight)[0])  # type: ignore[misc]
-            for entry, weight in zip(prediction, weights[:, None])
-        ]
-    )
+    return type(prediction)([by_call(entry, weight, arguments) for entry, weight in zip(prediction, weights[:, None])])
+
+
+def by_call(prediction: Any, weights: Tensor, arguments: Mapping[str, Any]) -> Any:
+    """All of the prediction belongs to one image. Its tensors have no dimension for images."""
+    return each_tensor(prediction, lambda tensor: gate_gradient(tensor[None], weights)[0])
 
 
 def by_block(prediction: Any, weights: Tensor, arguments: Mapping[str, Any]) -> Any:
@@ -47,11 +43,7 @@ def by_block(prediction: Any, weights: Tensor, arguments: Mapping[str, Any]) -> 
 
 
 def blocks(weights: Tensor, rows: int) -> Tensor:
-    """Repeats each image's weight for its rows, where rows come image by image and every image has the same number of them.
-
-    Args:
-        weights: Shape (images,).
-        rows: The number of rows of all images together.
+    """Repeats each image's weight, shape (images,), for its part of `rows` rows: image by image, the same number for each.
 
     Raises:
         WeightError: `rows` is not a multiple of the number of images.

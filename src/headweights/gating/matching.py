@@ -65,13 +65,9 @@ class MatchedQueries:
             start: Where in `numbers` the layer starts. Default: the layer that was matched last.
         """
         start = len(self.numbers) - len(tables) if start is None else start
+        layer = zip(tables, self.numbers[start : start + len(tables)])
         # Numbers beyond the objects are stuff classes: regions of the image and not objects.
-        return torch.stack(
-            [
-                table[torch.where(numbers < len(table), numbers, 0).clamp(min=0)]
-                for table, numbers in zip(tables, self.numbers[start : start + len(tables)])
-            ]
-        )
+        return torch.stack([table[torch.where(numbers < len(table), numbers, 0).clamp(min=0)] for table, numbers in layer])
 
     def gate(self, prediction: Tensor, tables: WeightTables) -> Tensor:
         """Gates a prediction (images, queries, ...) of the layer that is matched next."""

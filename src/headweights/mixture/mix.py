@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -12,12 +12,6 @@ from headweights.errors import WeightError
 from headweights.weights.addresses import Address, AddressBook, most_specific
 from headweights.weights.block import Block
 from headweights.weights.schedules import Constant, Schedule, Weight
-
-Source = Literal["hook", "pipeline", "default"]
-
-
-def _ones(head: str, loss: str) -> float:
-    return 1.0
 
 
 @dataclass(frozen=True)
@@ -43,7 +37,7 @@ class DataSet:
     classes: tuple[str, ...] = ()
     annotations: str = ""
     fields: Mapping[Address, float] = field(default_factory=dict)
-    own: Callable[[str, str], float] = _ones
+    own: Callable[[str, str], float] = lambda head, loss: 1.0
     weighted_objects: tuple[int, float] = (0, 1.0)
 
 
@@ -63,10 +57,7 @@ class Given:
     """The weight of a data set in a loss and who gave it: the hook's block, the data set's pipeline, or nobody."""
 
     weight: Weight
-    source: Source
-
-
-_DEFAULT = Given(Constant(1.0), "default")
+    source: Literal["hook", "pipeline", "default"]
 
 
 class Mix:
@@ -91,7 +82,6 @@ class Mix:
         self.book = book
         self.normalize = normalize
         self._block = block
-        self._is_constant = all(isinstance(weight, Constant) for given in self._block.values() for weight in given.values())
         self._in_force: InForce | None = None
 
     @property
@@ -106,12 +96,10 @@ class Mix:
 
     def given(self, dataset: str, head: str, loss: str) -> Given:
         """Returns the most specific weight that was given for a loss of the head at a path."""
-        candidates: dict[Address, Given] = {
-            address: Given(weight, "hook") for address, weight in self._block.get(dataset, {}).items()
-        }
-        fields = self.datasets[dataset].fields
-        candidates.update({address: Given(Constant(value), "pipeline") for address, value in fields.items()})
-        return most_specific(candidates, head, loss, _DEFAULT)
+        candidates = {address: Given(weight, "hook") for address, weight in self._block.get(dataset, {}).items()}
+        for address, value in self.datasets[dataset].fields.items():
+            candidates[address] = Given(Constant(value), "pipeline")
+        return most_specific(candidates, head, loss, Given(Constant(1.0), "default"))
 
     def weight(self, dataset: str, head: str, loss: str, moment: Moment = START) -> float:
         """Returns the weight of a data set in a loss as given: not normalised, without its images' own weights."""
@@ -134,13 +122,10 @@ class Mix:
 
     def in_force(self, moment: Moment) -> InForce:
         """Returns the weights of every data set at a moment, and the factors that normalise each loss."""
-        if self._in_force is None or not self._is_constant:
-            weights = {
-                dataset: {
-                    address: weight.at(moment.iteration, moment.epoch) for address, weight in self._block.get(dataset, {}).items()
-                }
-                for dataset in self.datasets
-            }
+        if self._in_force is None or any(self.schedules):
+            weights: dict[str, dict[Address, float]] = {dataset: {} for dataset in self.datasets}
+            for dataset, given in self._block.items():
+                weights[dataset] = {address: weight.at(moment.iteration, moment.epoch) for address, weight in given.items()}
             terms = {*self.terms, *((head, "") for head in self.book.weighted)}
             scales = {term: self._scale(*term, moment) for term in terms} if self.normalize else {}
             self._in_force = InForce(weights, scales)
@@ -167,10 +152,15 @@ class Mix:
 
 
 def addressed_block(
-    datasets: Iterable[str], book: AddressBook, block: Block
+    names: Collection[str], book: AddressBook, block: Block
 ) -> tuple[dict[str, dict[Address, Weight]], list[str]]:
-    """Replaces the targets of a block by addresses; also returns what is wrong with each name that does not exist."""
-    names = list(datasets)
+    """Replaces the targets of a block by addresses; also returns what is wrong with each name that does not exist.
+
+    Args:
+        names: The names of the data sets.
+        book: The addresses of the model.
+        block: The block. Weights of other data sets and other targets are left out.
+    """
     addressed: dict[str, dict[Address, Weight]] = {}
     problems = []
     for dataset, of_targets in block.items():
@@ -178,18 +168,14 @@ def addressed_block(
             problems.append(no_such_dataset(f"weights: {dataset!r}", dataset, names))
         for target, weight in of_targets.items():
             try:
-                address = book.at(target)
+                addressed.setdefault(dataset, {})[book.at(target)] = weight
             except WeightError as error:
                 problems.append(f"weights: data set {dataset!r}: {error}")
-                continue
-            if dataset in names:
-                addressed.setdefault(dataset, {})[address] = weight
-    return addressed, problems
+    return {name: weights for name, weights in addressed.items() if name in names}, problems
 
 
-def no_such_dataset(subject: str, name: str, names: Iterable[str]) -> str:
+def no_such_dataset(subject: str, name: str, names: Collection[str]) -> str:
     """Returns the error message for a name that no data set has."""
-    names = list(names)
     near = difflib.get_close_matches(name, names, n=1)
     nearest = f" Nearest valid: {near[0]!r}." if near else ""
     return f"{subject} is no data set of this training.{nearest} Its data sets: {', '.join(map(repr, names)) or 'none'}."

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from headweights.mixture.mix import START, Mix, Moment
-from headweights.weights.addresses import target_of
+from headweights.weights.addresses import listed, target_of
 from headweights.weights.schedules import Schedule
 
 _TINY_SHARE = 0.001
 # The mean weight over the mix acts as a factor on the head's learning rate. Outside of this range it is worth a warning.
 _MEAN_LOW, _MEAN_HIGH = 0.8, 1.25
+_TERMS_SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -79,18 +80,18 @@ def _terms(mix: Mix, moments: list[Moment]) -> Iterator[Problem]:
             if not _MEAN_LOW <= furthest <= _MEAN_HIGH:
                 moved.setdefault(f"{furthest:.3g}", []).append(term)
     if silent:
-        yield Problem("no weight", f"Every data set weighs 0 in {_listed(silent)}: nothing trains it.")
+        yield Problem("no weight", f"Every data set weighs 0 in {listed(silent, _TERMS_SHOWN)}: nothing trains it.")
     for (dataset, share), terms in tiny.items():
         yield Problem(
             "tiny share",
-            f"Data set {dataset!r} has an effective share of only {share} in {_listed(terms)} "
+            f"Data set {dataset!r} has an effective share of only {share} in {listed(terms, _TERMS_SHOWN)} "
             "(images drawn times weight): it costs time and changes nothing.",
         )
     for mean, terms in moved.items():
         yield Problem(
             "learning rate",
-            f"The mean weight over the mix is {mean} in {_listed(terms)}: it acts like a learning rate times {mean} there. "
-            "normalize=True rescales the weights to a mean of 1.",
+            f"The mean weight over the mix is {mean} in {listed(terms, _TERMS_SHOWN)}: it acts like a learning rate times {mean} "
+            "there. normalize=True rescales the weights to a mean of 1.",
         )
 
 
@@ -112,15 +113,5 @@ def _classes(mix: Mix) -> Iterator[Problem]:
         if dataset.classes:
             by_classes.setdefault(dataset.classes, []).append(dataset.name)
     if len(by_classes) > 1:
-        yield Problem("classes", "The data sets have different classes: " + "; ".join(_listed_classes(by_classes)) + ".")
-
-
-def _listed_classes(by_classes: Mapping[tuple[str, ...], list[str]]) -> Iterator[str]:
-    for classes, names in by_classes.items():
-        shown = ", ".join(classes[:5]) + (f" and {len(classes) - 5} more" if len(classes) > 5 else "")
-        yield f"{', '.join(names)}: {len(classes)} ({shown})"
-
-
-def _listed(terms: list[str]) -> str:
-    """The first eight terms, and how many more there are."""
-    return ", ".join(terms[:8]) + (f" and {len(terms) - 8} more" if len(terms) > 8 else "")
+        shown = [f"{', '.join(names)}: {len(classes)} ({listed(classes, 5)})" for classes, names in by_classes.items()]
+        yield Problem("classes", "The data sets have different classes: " + "; ".join(shown) + ".")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 from typing import Any
 
 from rich.box import ASCII
@@ -11,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from headweights.mixture.mix import START, DataSet, Mix
+from headweights.weights.addresses import at_or_below
 from headweights.weights.schedules import Constant
 
 _BY_PIPELINE = "*"
@@ -25,24 +25,22 @@ def columns(mix: Mix) -> list[tuple[str, Term]]:
     There is a column for each head of the detector (``roi_head``). Where the heads inside it, or its losses, have different
     weights, each gets a column of its own.
     """
-    found: list[tuple[str, Term]] = []
-    tops = dict.fromkeys(head.split(".")[0] for head in mix.book.weighted)
-    for top in tops:
-        found += _columns(mix, top, [term for term in mix.terms if term[0] == top or term[0].startswith(top + ".")])
-    return found
+    return [column for top in dict.fromkeys(head.split(".")[0] for head in mix.book.weighted) for column in _columns(mix, top)]
 
 
-def _columns(mix: Mix, path: str, terms: Sequence[Term]) -> list[tuple[str, Term]]:
+def _columns(mix: Mix, path: str) -> list[tuple[str, Term]]:
+    """The columns of the heads at or below a path."""
+
     def cells(term: Term) -> Any:
         return [(mix.given(name, *term), mix.shares(*term)[name]) for name in mix.datasets]
 
+    terms = [term for term in mix.terms if at_or_below(term[0], path)]
     if all(cells(term) == cells(terms[0]) for term in terms):
         return [(path, terms[0])]
-    own = [term for term in terms if term[0] == path]
-    found = [(f"{path}.{loss}", (path, loss)) for _, loss in own]
+    found = [(f"{path}.{loss}", (head, loss)) for head, loss in terms if head == path]
     depth = path.count(".") + 1
     for child in dict.fromkeys(".".join(head.split(".")[: depth + 1]) for head, _ in terms if head != path):
-        found += _columns(mix, child, [term for term in terms if term[0] == child or term[0].startswith(child + ".")])
+        found += _columns(mix, child)
     return found
 
 

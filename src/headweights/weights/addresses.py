@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TypeVar
 
 from headweights.errors import WeightError
@@ -38,8 +39,15 @@ def is_weight_field(name: str) -> bool:
     return name == LOSS_WEIGHT or name.endswith("." + LOSS_WEIGHT)
 
 
-def _at_or_below(path: str, prefix: str) -> bool:
-    return not prefix or path == prefix or path.startswith(prefix + ".")
+def at_or_below(path: str, top: str) -> bool:
+    """Whether a head path is another or lies below it; all of them lie below ''."""
+    return not top or path == top or path.startswith(top + ".")
+
+
+def _at_or_above(path: str) -> list[str]:
+    """A path and all paths above it, the shortest first."""
+    parts = path.split(".")
+    return [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
 
 
 @dataclass(frozen=True)
@@ -61,7 +69,7 @@ class Address:
 
     def covers(self, head: str, loss: str) -> bool:
         """Whether the address covers this loss of the head at this path."""
-        return _at_or_below(head, self.path) and self.loss in (None, loss)
+        return at_or_below(head, self.path) and self.loss in (None, loss)
 
 
 EVERY_HEAD = Address("")
@@ -80,20 +88,20 @@ class AddressBook:
     weighted: Mapping[str, Sequence[str]]
     stock: Mapping[str, str] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def _addresses(self) -> dict[str, Address]:
+        """Every address by its field."""
         addresses: dict[str, Address] = {}
         for head, losses in self.weighted.items():
-            parts = head.split(".")
-            for end in range(1, len(parts) + 1):
-                path = ".".join(parts[:end])
+            for path in _at_or_above(head):
                 for address in (Address(path), *(Address(path, loss) for loss in losses)):
                     addresses.setdefault(address.field, address)
-        object.__setattr__(self, "_addresses", addresses)
+        return addresses
 
     @property
     def fields(self) -> list[str]:
         """Every field that this model reads."""
-        return list(self._addresses)  # type: ignore[attr-defined]
+        return list(self._addresses)
 
     def find(self, name: str) -> Address | None:
         """Returns the address that a metainfo field spells, or None for a field that is no weight.
@@ -102,7 +110,7 @@ class AddressBook:
             WeightError: The field looks like a weight, but no head of this model reads it. A field looks like a weight if its
                 last part is ``loss_weight``, if it begins with the path of a head, or if it nearly spells an address.
         """
-        address: Address | None = self._addresses.get(name)  # type: ignore[attr-defined]
+        address = self._addresses.get(name)
         if address is None and self._is_meant_as_weight(name):
             raise WeightError(self._no_such_address(name, f"field {name!r}"))
         return address
@@ -115,7 +123,7 @@ class AddressBook:
         """
         if not target:
             return EVERY_HEAD
-        address: Address | None = self._addresses.get(field_of(target))  # type: ignore[attr-defined]
+        address = self._addresses.get(field_of(target))
         if address is None:
             raise WeightError(self._no_such_address(target, f"target {target!r}", target_of))
         return address
@@ -127,41 +135,26 @@ class AddressBook:
 
     def left_alone(self, address: Address) -> dict[str, str]:
         """The stock heads (class name by path) that lie under an address and ignore it."""
-        return {path: name for path, name in self.stock.items() if _at_or_below(path, address.path)}
+        return {path: name for path, name in self.stock.items() if at_or_below(path, address.path)}
 
     def acts_on(self, address: Address) -> list[str]:
         """The paths of the weighted heads that an address changes."""
-        return [
-            head
-            for head, losses in self.weighted.items()
-            if _at_or_below(head, address.path) and (address.loss is None or address.loss in losses)
-        ]
+        return list(dict.fromkeys(head for head, loss in self.terms if address.covers(head, loss)))
 
     def nearest(self, name: str) -> list[str]:
         """Returns up to three fields of this model that resemble a name, the closest first."""
         return difflib.get_close_matches(name, self.fields, n=3, cutoff=_SUGGESTION)
 
     def _is_meant_as_weight(self, name: str) -> bool:
-        if is_weight_field(name):
+        paths = {path for head in (*self.weighted, *self.stock) for path in _at_or_above(head)}
+        if is_weight_field(name) or any(name.startswith(path + ".") for path in paths):
             return True
-        if any(name.startswith(head + ".") for head in self._paths()):
-            return True
-        lowered = name.lower()
-        candidates = [*self.fields, *(field_of(path) for path in self._paths())]
-        return bool(difflib.get_close_matches(lowered, candidates, n=1, cutoff=_NEAR_MISS))
-
-    def _paths(self) -> set[str]:
-        """The path of every head, weighted or stock, and all paths above it."""
-        paths: set[str] = set()
-        for head in (*self.weighted, *self.stock):
-            parts = head.split(".")
-            paths.update(".".join(parts[:end]) for end in range(1, len(parts) + 1))
-        return paths
+        return bool(difflib.get_close_matches(name.lower(), [*self.fields, *map(field_of, paths)], n=1, cutoff=_NEAR_MISS))
 
     def _no_such_address(self, name: str, subject: str, shown: Callable[[str], str] = str) -> str:
         message = f"{subject}: no head of this model reads it."
-        path = name.removesuffix("." + LOSS_WEIGHT) if is_weight_field(name) else name
-        stock = {head: cls for head, cls in self.stock.items() if _at_or_below(head, path) or _at_or_below(path, head)}
+        path = name.removesuffix("." + LOSS_WEIGHT)
+        stock = {head: cls for head, cls in self.stock.items() if at_or_below(head, path) or at_or_below(path, head)}
         if stock:
             heads = ", ".join(f"{head} ({cls})" for head, cls in stock.items())
             one = next(iter(stock.values()))
@@ -170,7 +163,7 @@ class AddressBook:
         if near:
             message += f" Nearest valid: {shown(near[0])!r}."
         if self.fields:
-            message += f" Valid here: {_listed(map(shown, self.fields))}."
+            message += f" Valid here: {listed([repr(shown(name)) for name in self.fields], 12)}."
         else:
             message += " No head of this model is weighted; a weighted head's type ends in WithWeightPerImage."
         return message
@@ -188,6 +181,6 @@ def most_specific(given: Mapping[Address, _T], head: str, loss: str, default: _T
     return given[found[0]] if found else default
 
 
-def _listed(names: Iterable[str], limit: int = 12) -> str:
-    names = [repr(name) for name in names]
+def listed(names: Sequence[str], limit: int) -> str:
+    """Joins the first names with commas, and says how many more there are."""
     return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")

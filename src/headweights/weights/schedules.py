@@ -13,8 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 from headweights.errors import WeightError
 from headweights.weights.weight import checked_weight
 
-By = Literal["iter", "epoch"]
-
 # Maps elapsed time to elapsed change between two points, both as fractions from 0 to 1.
 _COURSES: dict[str, Callable[[float], float]] = {
     "step": lambda way: 0.0,
@@ -32,11 +30,6 @@ class Constant:
     def at(self, iteration: int, epoch: int) -> float:
         """Returns the weight."""
         return self.value
-
-    @property
-    def values(self) -> tuple[float, ...]:
-        """Its one value."""
-        return (self.value,)
 
     def as_given(self) -> Any:
         """Returns it as a config would spell it."""
@@ -59,7 +52,7 @@ class Schedule:
 
     course: str
     points: tuple[tuple[int, float], ...]
-    by: By
+    by: str
 
     def at(self, iteration: int, epoch: int) -> float:
         """Returns the weight in an iteration of an epoch, both counted from 0."""
@@ -73,11 +66,6 @@ class Schedule:
         end, target = self.points[after]
         way = _COURSES[self.course]((now - start) / (end - start))
         return value + way * (target - value)  # in this form rounding cannot overshoot or fall below 0
-
-    @property
-    def values(self) -> tuple[float, ...]:
-        """Its values at the points."""
-        return tuple(value for _, value in self.points)
 
     @property
     def end(self) -> int:
@@ -102,7 +90,7 @@ class _Given(BaseModel):
 
     schedule: Literal["constant", "step", "linear", "cosine"]
     points: list[tuple[StrictInt, Any]] = Field(min_length=1)
-    by: By
+    by: Literal["iter", "epoch"]
 
 
 def is_schedule(given: Any) -> bool:
@@ -125,7 +113,8 @@ def parse_weight(given: Any, where: str) -> Weight:
     try:
         checked = _Given.model_validate(dict(given))
     except ValidationError as error:
-        raise WeightError(f"{where}: {_in_words(error)}") from None
+        wrong = "; it ".join(map(_in_words, error.errors()))
+        raise WeightError(f"{where}: its schedule {wrong}.") from None
     points: list[tuple[int, float]] = []
     for number, (time, value) in enumerate(checked.points):
         if time < 0 or (points and time <= points[-1][0]):
@@ -140,14 +129,10 @@ def parse_weight(given: Any, where: str) -> Weight:
     return Schedule(checked.schedule, tuple(points), checked.by)
 
 
-def _in_words(error: ValidationError) -> str:
-    problems = []
-    for problem in error.errors():
-        place = ".".join(str(part) for part in problem["loc"])
-        if problem["type"] == "missing":
-            problems.append(f"has no {place!r}")
-        elif problem["type"] == "extra_forbidden":
-            problems.append(f"has an entry {place!r}, which no schedule has (schedule, points, by)")
-        else:
-            problems.append(f"has {place}={problem['input']!r}: {problem['msg']}")
-    return "its schedule " + "; it ".join(problems) + "."
+def _in_words(problem: Mapping[str, Any]) -> str:
+    place = ".".join(map(str, problem["loc"]))
+    said = {
+        "missing": f"has no {place!r}",
+        "extra_forbidden": f"has an entry {place!r}, which no schedule has (schedule, points, by)",
+    }
+    return said.get(problem["type"], f"has {place}={problem['input']!r}: {problem['msg']}")

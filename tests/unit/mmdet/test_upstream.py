@@ -62,17 +62,18 @@ def parameters(function: ast.FunctionDef) -> list[str]:
 @pytest.mark.parametrize("family", sorted(set(LOSS_METHODS) - ONLY_IN_THE_FORK))
 def test_every_family_has_its_seam_there(family: str) -> None:
     assert family in classes()
-    for seam in LOSS_METHODS[family]:
-        function = method(family, seam.method)
+    row = LOSS_METHODS[family]
+    for seam in (row, *row.also):
+        function = method(family, seam.name)
         if function is None:
-            assert family in ("BaseSemanticHead",), f"{family}.{seam.method}"
+            assert family in ("BaseSemanticHead",), f"{family}.{seam.name}"
             continue
-        named = {*(seam.predictions or ()), *seam.otherwise, *seam.handed_on, *seam.feeds}
+        named = {*(seam.predictions or ()), *seam.layouts, *seam.handed_on, *seam.feeds}
         subclasses = {name for name, node in classes().items() if any(getattr(base, "id", "") == family for base in node.bases)}
         known = set(parameters(function))
         for subclass in subclasses:  # a family's row names what its members have (DETRHead's rows name DINOHead's)
-            known |= set(parameters(method(subclass, seam.method) or function))
-        assert named <= known, f"{family}.{seam.method} has no {named - known}"
+            known |= set(parameters(method(subclass, seam.name) or function))
+        assert named <= known, f"{family}.{seam.name} has no {named - known}"
         for name in seam.methods:
             assert method(family, name) is not None
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from headweights.gating.gate import gate_gradient, gate_gradient_later
 from headweights.gating.layouts import each_tensor, gate_each
 from headweights.gating.matching import Matching, WeightTables
 from headweights.mmdet.matching.listening import ASSIGNER, AssignedObjects, listening_to_assigners
+from headweights.mmdet.matching.samples import rows_of_positives
 from headweights.patching import replaced
 
 
@@ -37,7 +38,9 @@ class ByTargets(Matching):
     def gated(self, head: Any, arguments: MutableMapping[str, Any], tables: Mapping[str, WeightTables]) -> Iterator[None]:
         with self.listening(head) as assigned:
             for name, of_images in tables.items():
-                arguments[name] = _gate_levels(head, assigned, self.assigner_of(name), of_images, arguments[name])
+                levels = arguments[name]
+                rows = cache(partial(assigned.rows, self.assigner_of(name), of_images, priors_by_level(head, levels)))
+                arguments[name] = [each_tensor(level, partial(_gate_level, rows, number)) for number, level in enumerate(levels)]
             yield
 
 
@@ -54,8 +57,10 @@ class ByAssigner(ByTargets):
     unless: Mapping[str, Any] = field(default_factory=dict)
 
     def reason_against(self, head: Any) -> str | None:
-        found = [f"{name}={value!r}" for name, value in self.unless.items() if getattr(head, name) == value]
-        return f"with {found[0]} it does not use its assigner" if found else None
+        for name, value in self.unless.items():
+            if getattr(head, name) == value:
+                return f"with {name}={value!r} it does not use its assigner"
+        return None
 
     def assigner_of(self, argument: str) -> str:
         return self.of.get(argument, ASSIGNER)
@@ -64,19 +69,15 @@ class ByAssigner(ByTargets):
         return listening_to_assigners(head, tuple(self.of.values()))
 
 
-@dataclass(frozen=True)
 class ByAssignerWithPairs(ByAssigner):
     """Priors of which the assigner itself takes boxes, one for each match, as a prior may match several objects (YOLOF).
 
-    Args:
-        boxes: The argument that the boxes are made from. The boxes are gated, not the argument.
+    These boxes are gated, and not ``bbox_preds``, which they are made from.
     """
-
-    boxes: str = "bbox_preds"
 
     @contextmanager
     def gated(self, head: Any, arguments: MutableMapping[str, Any], tables: Mapping[str, WeightTables]) -> Iterator[None]:
-        images = iter(tables.get(self.boxes, ()))
+        images = iter(tables.get("bbox_preds", ()))
 
         def gate(assign: Any, *args: Any, **kwargs: Any) -> Any:
             result, table = assign(*args, **kwargs), next(images, None)
@@ -88,65 +89,60 @@ class ByAssignerWithPairs(ByAssigner):
                 result._extra_properties["pos_predicted_boxes"] = gate_gradient(boxes, table[1 + objects])
             return result
 
-        others = {name: given for name, given in tables.items() if name != self.boxes}
-        with super().gated(head, arguments, others), replaced(head.assigner, "assign", gate):
+        with super().gated(head, arguments, without(tables, "bbox_preds")), replaced(head.assigner, "assign", gate):
             yield
 
 
-@dataclass(frozen=True)
 class ByAssignerWithMasks(ByAssigner):
     """Priors of which the positive ones predict masks inside the loss, image by image, from features that all of them share.
 
-    Args:
-        masks: The arguments that the masks are predicted from. The masks are gated, not the arguments.
+    The masks are gated, and not ``kernel_preds`` and ``mask_feat``, which they are predicted from.
     """
-
-    masks: tuple[str, ...] = ("kernel_preds", "mask_feat")
 
     @contextmanager
     def gated(self, head: Any, arguments: MutableMapping[str, Any], tables: Mapping[str, WeightTables]) -> Iterator[None]:
-        of_masks = tables[self.masks[0]]
         rows: list[Tensor] = []
 
         def hear_samples(loss: Any, feats: Any, kernels: Any, sampling_results: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
-            rows.extend(table[1 + result.pos_assigned_gt_inds] for table, result in zip(of_masks, sampling_results))
+            rows.extend(map(rows_of_positives, tables["kernel_preds"], sampling_results))
             return loss(feats, kernels, sampling_results, *args, **kwargs)
 
         def gate(predict: Any, *args: Any, **kwargs: Any) -> Any:
             return gate_each(predict(*args, **kwargs), rows.pop(0))
 
         with (
-            super().gated(head, arguments, {name: given for name, given in tables.items() if name not in self.masks}),
+            super().gated(head, arguments, without(tables, "kernel_preds", "mask_feat")),
             replaced(head, "loss_mask_by_feat", hear_samples),
             replaced(head, "_mask_predict_by_feat_single", gate),
         ):
             yield
 
 
+def without(tables: Mapping[str, WeightTables], *names: str) -> dict[str, WeightTables]:
+    """Returns the weight tables of all other arguments."""
+    return {name: given for name, given in tables.items() if name not in names}
+
+
 def priors_by_level(head: Any, levels: Sequence[Any]) -> list[int]:
     """Counts the priors of each level, given the predictions of each level."""
     generator = getattr(head, "prior_generator", None) or head.square_anchor_generator  # SABL's anchors
-    priors_per_place = generator.num_base_priors
     sizes = []
-    for level, prediction in enumerate(levels):
+    for prediction, priors_per_place in zip(levels, generator.num_base_priors):
         while not isinstance(prediction, Tensor):
             prediction = prediction[0]
         shape = prediction.shape
-        sizes.append(shape[1] if len(shape) == 3 else shape[2] * shape[3] * priors_per_place[level])
+        sizes.append(shape[1] if len(shape) == 3 else shape[2] * shape[3] * priors_per_place)
     return sizes
 
 
 def as_map(rows: Tensor, shape: Sequence[int]) -> Tensor:
-    """Arranges the weights of a level's priors like the level's predictions.
+    """Arranges the weights of a level's priors, shape (images, priors), so that they broadcast to the level's predictions.
 
     The priors of a level are ordered by place, row-major; those of one place are ordered as the channels are.
 
     Args:
-        rows: Shape (images, priors).
+        rows: The weights.
         shape: The shape of the predictions: (images, anchors * channels, height, width) or (images, priors, channels).
-
-    Returns:
-        A tensor that broadcasts to `shape`.
     """
     if len(shape) == 3:
         return rows[..., None]
@@ -155,17 +151,7 @@ def as_map(rows: Tensor, shape: Sequence[int]) -> Tensor:
     return placed.repeat_interleave(channels // placed.shape[1], dim=1)
 
 
-def _gate_levels(head: Any, assigned: AssignedObjects, assigner: str, tables: WeightTables, levels: Sequence[Any]) -> list[Any]:
-    """Gates the predictions of each level by the objects of their priors."""
-    sizes = priors_by_level(head, levels)
-    found: list[tuple[Tensor, ...]] = []
-
-    def weights(level: int, shape: Sequence[int]) -> Tensor:
-        if not found:
-            found.append(assigned.rows(assigner, tables, sizes))
-        return as_map(found[0][level], shape)
-
-    def gate(level: int, prediction: Tensor) -> Tensor:
-        return gate_gradient_later(prediction, partial(weights, level, prediction.shape))
-
-    return [each_tensor(prediction, partial(gate, level)) for level, prediction in enumerate(levels)]
+def _gate_level(rows: Callable[[], Sequence[Tensor]], level: int, prediction: Tensor) -> Tensor:
+    """Gates the predictions of a level by the objects of its priors. The backward pass asks for the rows of all levels."""
+    shape = prediction.shape  # the gate must not hold the prediction itself
+    return gate_gradient_later(prediction, lambda: as_map(rows()[level], shape))

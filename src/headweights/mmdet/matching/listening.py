@@ -21,11 +21,7 @@ ASSIGNER = "assigner"
 
 
 class AssignedObjects:
-    """The object that each prior is assigned to, in every image.
-
-    Args:
-        head: The head, for its name in errors.
-    """
+    """The object that each prior is assigned to, in every image. The head is for its name in errors."""
 
     def __init__(self, head: Any) -> None:
         self.head = head
@@ -37,15 +33,12 @@ class AssignedObjects:
         self.numbers.setdefault(assigner, []).append(numbers)
 
     def rows(self, assigner: str, tables: WeightTables, sizes: Sequence[int]) -> tuple[Tensor, ...]:
-        """Looks up the weight of each prior.
+        """Looks up the weight of each prior; returns a tensor (images, priors of the level) for each level.
 
         Args:
             assigner: The assigner that matches the priors.
             tables: The weight tables of the images.
             sizes: The number of priors of each level.
-
-        Returns:
-            For each level a tensor (images, priors of the level).
 
         Raises:
             WeightError: The numbers of images or priors differ from those that were assigned.
@@ -69,7 +62,7 @@ def listening_to_assigners(head: Any, names: Sequence[str] = ()) -> Iterator[Ass
         names: The head's attributes with assigners that are recorded under their own name; the others under `ASSIGNER`.
     """
     listener = _Listener(head)
-    named = {id(getattr(head, name)): name for name in names if name != ASSIGNER}
+    named = {id(getattr(head, name)): name for name in names}
     assigners: dict[int, Any] = {id(value): value for value in vars(head).values() if hasattr(value, "assign")}
     with ExitStack() as stack:
         for key, assigner in assigners.items():
@@ -103,7 +96,7 @@ class _Listener:
         spread = self.spread
         if spread is None and self.spread_by_image:  # outside of _get_targets_single (TOOD's first epochs)
             spread = self.spread_by_image[self.calls]
-        self.assigned.add(name, result.gt_inds if spread is None else spread(result.gt_inds))
+        self.assigned.add(name, spread(result.gt_inds) if spread else result.gt_inds)
         self.calls += 1
         return result
 
@@ -145,9 +138,8 @@ class _Listener:
         return (labels, *rest)
 
     def _spread_over(self, anchors: Tensor, valid: Tensor, meta: Any) -> Callable[[Tensor], Tensor]:
-        def inside() -> Tensor:
-            flags: Tensor = anchor_inside_flags(anchors, valid, meta["img_shape"][:2], self.head.train_cfg["allowed_border"])
-            return flags
+        def inside() -> Any:
+            return anchor_inside_flags(anchors, valid, meta["img_shape"][:2], self.head.train_cfg["allowed_border"])
 
         return partial(_spread, len(anchors), inside)
 

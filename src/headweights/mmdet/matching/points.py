@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,9 +11,12 @@ from torch import Tensor
 
 from headweights.gating.gate import gate_gradient
 from headweights.gating.matching import WHOLE, WeightTables
-from headweights.mmdet.matching.assigned import ByAssigner, ByTargets, priors_by_level
+from headweights.mmdet.matching.assigned import ByAssigner, ByTargets, priors_by_level, without
 from headweights.mmdet.matching.listening import ASSIGNER, AssignedObjects, listening_to_assigners
 from headweights.patching import replaced
+
+# The head's attributes with the assigners of the initial boxes and of the refined boxes.
+_STAGES = ("init_assigner", "refine_assigner")
 
 
 class ByNumberedLabels(ByTargets):
@@ -42,21 +44,16 @@ class ByNumberedLabels(ByTargets):
             yield assigned
 
 
-@dataclass(frozen=True)
 class ByAssignerWithPoints(ByAssigner):
     """Points that become boxes inside the loss, level by level: first the initial points, then the refined ones.
 
     How points become a box is learnt too, so the boxes are gated and not the points.
-
-    Args:
-        stages: The head's attributes with the assigners of the initial boxes and of the refined boxes.
     """
 
-    stages: tuple[str, str] = ("init_assigner", "refine_assigner")
     gates_inside = True
 
     def listening(self, head: Any) -> AbstractContextManager[AssignedObjects]:
-        return listening_to_assigners(head, (*self.of.values(), *self.stages))
+        return listening_to_assigners(head, (*self.of.values(), *_STAGES))
 
     @contextmanager
     def gated(self, head: Any, arguments: MutableMapping[str, Any], tables: Mapping[str, WeightTables]) -> Iterator[None]:
@@ -67,7 +64,7 @@ class ByAssignerWithPoints(ByAssigner):
 
         def hear_level(loss: Any, *args: Any, **kwargs: Any) -> Any:
             level = next(level_of_call)
-            next_boxes[:] = [(level, assigner) for assigner in self.stages]
+            next_boxes[:] = [(level, assigner) for assigner in _STAGES]
             return loss(*args, **kwargs)
 
         def gate(convert: Any, *args: Any, **kwargs: Any) -> Any:
@@ -79,7 +76,7 @@ class ByAssignerWithPoints(ByAssigner):
 
         with (
             self.listening(head) as assigned,
-            super().gated(head, arguments, {name: given for name, given in tables.items() if name != WHOLE}),
+            super().gated(head, arguments, without(tables, WHOLE)),
             replaced(head, "points2bbox", gate),
             replaced(head, "loss_by_feat_single", hear_level),
         ):

@@ -43,25 +43,22 @@ def sampled_for(head: nn.Module) -> Sequence[Any]:
     return of_head[1]
 
 
-def positive_rows(tables: WeightTables, results: Sequence[Any]) -> Tensor:
-    """Looks up the weight of each positive sample, image by image.
+def rows_of_positives(table: Tensor, result: Any) -> Tensor:
+    """Looks up the weight of each positive sample of one image, given its weight table and its sampling result."""
+    return table[1 + result.pos_assigned_gt_inds]
 
-    Args:
-        tables: The weight tables of the images.
-        results: The sampling results of the images.
-    """
-    return torch.cat([table[1 + result.pos_assigned_gt_inds] for table, result in zip(tables, results)])
+
+def positive_rows(tables: WeightTables, results: Sequence[Any]) -> Tensor:
+    """Looks up the weight of each positive sample, image by image."""
+    return torch.cat(list(map(rows_of_positives, tables, results)))
 
 
 def sampled_rows(tables: WeightTables, results: Sequence[Any]) -> Tensor:
     """Looks up the weight of each sample: image by image, first the positive ones, then the negative ones."""
-    return torch.cat(
-        [
-            rows
-            for table, result in zip(tables, results)
-            for rows in (table[1 + result.pos_assigned_gt_inds], table[:1].expand(len(result.neg_priors)))
-        ]
-    )
+    rows = []
+    for table, result in zip(tables, results):
+        rows += [rows_of_positives(table, result), table[:1].expand(len(result.neg_priors))]
+    return torch.cat(rows)
 
 
 def query_rows(tables: WeightTables, results: Sequence[Any]) -> Tensor:
@@ -69,15 +66,13 @@ def query_rows(tables: WeightTables, results: Sequence[Any]) -> Tensor:
     ordered = []
     for table, result in zip(tables, results):
         rows = table[:1].repeat(len(result.pos_priors) + len(result.neg_priors))
-        ordered.append(rows.index_put((result.pos_inds,), table[1 + result.pos_assigned_gt_inds]))
+        ordered.append(rows.index_put((result.pos_inds,), rows_of_positives(table, result)))
     return torch.cat(ordered)
 
 
 @dataclass(frozen=True)
 class BySampler(Matching):
-    """One row per sampled RoI.
-
-    The sampling results are an argument of the loss method, or else those of :func:`sampled_for`.
+    """One row per sampled RoI. The sampling results are an argument of the loss method, or else those of :func:`sampled_for`.
 
     Args:
         rows: Looks up the weight of each row, given the weight tables and the sampling results.
@@ -104,8 +99,8 @@ class ByPositives(Matching):
     def gated(self, head: Any, arguments: MutableMapping[str, Any], tables: Mapping[str, WeightTables]) -> Iterator[None]:
         for name, of_images in tables.items():
             arguments[name] = [
-                gate_each(rows, table[1 + info.pos_assigned_gt_inds])
-                for rows, table, info in zip(arguments[name], of_images, arguments["positive_infos"])
+                gate_each(prediction, rows_of_positives(table, info))
+                for prediction, table, info in zip(arguments[name], of_images, arguments["positive_infos"])
             ]
         yield
 

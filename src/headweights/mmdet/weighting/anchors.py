@@ -73,13 +73,9 @@ class AnchorTargetsWeighted(WeightedHead, _Head):
         if targets is None:
             return None
         labels, label_weights, bbox_targets, bbox_weights, *rest = targets
-        return (
-            labels,
-            self._weighted(label_weights, "loss_cls", assigned),
-            bbox_targets,
-            self._weighted(bbox_weights, "loss_bbox", assigned),
-            *rest,
-        )
+        label_weights = self._weighted(label_weights, "loss_cls", assigned)
+        bbox_weights = self._weighted(bbox_weights, "loss_bbox", assigned)
+        return labels, label_weights, bbox_targets, bbox_weights, *rest
 
     def _weighted(self, levels: list[Tensor], loss: str, assigned: AssignedObjects | None) -> list[Tensor]:
         """The target weights of each level, (images, anchors, ...), times the weight of each anchor's object, else image."""

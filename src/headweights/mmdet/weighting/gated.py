@@ -5,14 +5,15 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
+from itertools import repeat
 from typing import Any
 
 from torch import nn
 
 from headweights.gating.gate import as_tensor
-from headweights.gating.layouts import Layout, by_block, by_dimension, by_entry, first_trained
+from headweights.gating.layouts import Layout, by_call, first_trained
 from headweights.gating.matching import WHOLE, Matching
 from headweights.mmdet.heads.publishing import DetectorBatch, current_batch
 from headweights.mmdet.heads.weighted_head import NOT_KNOWN, WeightedHead
@@ -43,9 +44,12 @@ class GatedPredictions(WeightedHead):
     def namespace(cls, head_class: Any) -> dict[str, Any]:
         """Returns the head's loss methods, behind the gate."""
         entries = loss_methods_of(head_class)
-        methods = {entry.name: _gating(getattr(head_class, entry.name), entry) for entry in entries}
-        if any(_needs_samples(head_class, entry) for entry in entries):
-            methods["loss_and_target"] = _with_samples(head_class.loss_and_target)
+        methods = {}
+        for entry in entries:
+            method = getattr(head_class, entry.name)
+            methods[entry.name] = _gating(method, entry)
+            if isinstance(entry.objects, BySampler) and _SAMPLING_RESULTS not in inspect.signature(method).parameters:
+                methods["loss_and_target"] = _with_samples(head_class.loss_and_target)
         return {"loss_methods": entries, **methods}
 
     @property
@@ -69,7 +73,6 @@ class GatedPredictions(WeightedHead):
 def _gating(method: Callable[..., Any], entry: LossMethod) -> Callable[..., Any]:
     """A head's own loss method, called with gated predictions."""
     signature = inspect.signature(method)
-    me = next(iter(signature.parameters))
 
     @functools.wraps(method)
     def gating(self: GatedPredictions, *args: Any, **kwargs: Any) -> Any:
@@ -79,23 +82,14 @@ def _gating(method: Callable[..., Any], entry: LossMethod) -> Callable[..., Any]
         # A sampler that chooses RoIs by their losses asks for the loss of each RoI, one image at a time. Nothing trains on it.
         if arguments.get("reduction_override") == "none":
             return method(*given.args, **given.kwargs)
-        del arguments[me]
         context = entry.gated_by_object(self, arguments, partial(batch.tables, self))
         if context is None:
             entry.gate_by_image(arguments, partial(batch.weights, self), f"{type(self).__name__}.{entry.name}")
             context = _gated_inside(self, entry, batch)
         with context:
-            arguments[me] = self
             return method(*given.args, **given.kwargs)
 
     return gating
-
-
-def _needs_samples(head_class: Any, entry: LossMethod) -> bool:
-    """Whether a loss method needs the sampling results and does not receive them."""
-    return isinstance(entry.objects, BySampler) and (
-        _SAMPLING_RESULTS not in inspect.signature(getattr(head_class, entry.name)).parameters
-    )
 
 
 def _with_samples(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -112,36 +106,25 @@ def _with_samples(method: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def _gated_inside(head: GatedPredictions, entry: LossMethod, batch: DetectorBatch) -> Iterator[None]:
-    """Gates what is predicted inside the loss: by the head itself, and by modules and methods that only the loss calls."""
+    """Gates what the loss itself computes with parameters, in modules and methods of the head."""
     weights = batch.weights(head, WHOLE)
-    if weights is None:
-        yield
-        return
     with ExitStack() as stack:
-        if entry.predicts_inside:
-            stack.callback(_gate_output(head, by_dimension(0), iter([weights])))
-        for name in entry.modules:
-            stack.callback(_gate_output(getattr(head, name), _one_entry, ([weight] for weight in weights)))
-        for name in entry.methods:
-            stack.enter_context(replaced(head, name, partial(_gate_method, weights)))
+        if weights is not None:
+            for name in entry.modules:
+                stack.enter_context(_gated_output(getattr(head, name), "forward", by_call, ([weight] for weight in weights)))
+            for name, layout in entry.methods.items():
+                stack.enter_context(_gated_output(head, name, layout, repeat(weights)))
         yield
 
 
-def _one_entry(prediction: Any, weights: Any, arguments: Any) -> Any:
-    return by_entry([prediction], weights, arguments)[0]
+def _gated_output(
+    owner: nn.Module, method: str, layout: Layout, weights_of_calls: Iterator[Sequence[float]]
+) -> AbstractContextManager[None]:
+    """Gates what a method returns, call by call."""
 
-
-def _gate_output(module: nn.Module, layout: Layout, weights_of_calls: Iterator[Sequence[float]]) -> Callable[[], None]:
-    """Gates the output of a module, call by call; returns a function that removes the gate."""
-
-    def gate(_: nn.Module, args: Any, output: Any) -> Any:
+    def gate(compute: Any, *args: Any, **kwargs: Any) -> Any:
+        output = compute(*args, **kwargs)
         weights, like = next(weights_of_calls), first_trained(output)
         return output if like is None else layout(output, as_tensor(weights, like), {})
 
-    return module.register_forward_hook(gate).remove
-
-
-def _gate_method(weights: Sequence[float], method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    output = method(*args, **kwargs)
-    like = first_trained(output)
-    return output if like is None else by_block(output, as_tensor(weights, like), {})
+    return replaced(owner, method, gate)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 from mmdet.models import losses
 from torch import Tensor, nn
+
+from headweights.patching import replaced
 
 # Losses that multiply each sample's term by its weight and do nothing else with the weight.
 # GHM counts the samples whose weight is above 0, and EQL v2 ignores its weight: they are not among them.
@@ -37,9 +40,8 @@ def carries_weights(loss: nn.Module) -> bool:
     return type(loss) in _CARRIERS
 
 
-@contextmanager
-def multiplied_weight(loss: nn.Module, rows: Tensor | Callable[[Tensor], Tensor] | None) -> Iterator[None]:
-    """Multiplies the per-sample `weight` with which a loss module is called, while the block runs.
+def multiplied_weight(loss: nn.Module, rows: Tensor | Callable[[Tensor], Tensor] | None) -> AbstractContextManager[None]:
+    """Multiplies the weight per sample with which a loss module is called, while the block runs.
 
     At that moment the head has already counted its normaliser (``BBoxHead`` counts the label weights above 0), so a weight of 0
     changes nothing else.
@@ -49,23 +51,11 @@ def multiplied_weight(loss: nn.Module, rows: Tensor | Callable[[Tensor], Tensor]
         rows: The factor of each sample, shape (samples,), or a function that returns it for the predictions of the call. None
             changes nothing.
     """
-    if rows is None:
-        yield
-        return
-
-    def multiply(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        weights = rows(args[0]) if callable(rows) else rows
-        if "weight" in kwargs:
-            return args, {**kwargs, "weight": _times(kwargs["weight"], weights)}
-        return (*args[:2], _times(args[2], weights), *args[3:]), kwargs
-
-    handle = loss.register_forward_pre_hook(multiply, with_kwargs=True)
-    try:
-        yield
-    finally:
-        handle.remove()
+    return nullcontext() if rows is None else replaced(loss, "forward", partial(_with_factors, rows))
 
 
-def _times(weight: Tensor, rows: Tensor) -> Tensor:
-    """Multiplies weights per sample, (n,) or (n, k), by one factor per sample, (n,)."""
-    return weight * rows.view(-1, *[1] * (weight.ndim - 1))
+def _with_factors(
+    rows: Tensor | Callable[[Tensor], Tensor], forward: Any, pred: Tensor, target: Any, weight: Tensor, *args: Any, **kwargs: Any
+) -> Any:
+    factors = rows(pred) if callable(rows) else rows
+    return forward(pred, target, weight * factors.view(-1, *[1] * (weight.ndim - 1)), *args, **kwargs)

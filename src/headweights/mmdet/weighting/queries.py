@@ -52,12 +52,9 @@ class QueryTargetsWeighted(GatedPredictions):
                 for loss in _LOSSES:
                     tables, weights = batch.tables(self, loss), batch.weights(self, loss)
                     if matched is not None and tables is not None:
-                        rows = partial(_object_rows, matched, tables)
+                        stack.enter_context(multiplied_weight(getattr(self, loss), partial(_object_rows, matched, tables)))
                     elif weights is not None:
-                        rows = partial(_image_rows, weights)
-                    else:
-                        continue
-                    stack.enter_context(multiplied_weight(getattr(self, loss), rows))
+                        stack.enter_context(multiplied_weight(getattr(self, loss), partial(_image_rows, weights)))
                 return head_class.loss_by_feat(self, *args, **kwargs)
 
         return {**gated, "loss_by_feat": loss_by_feat}

@@ -66,8 +66,7 @@ class RoITargetsWeighted(WeightedHead, _Head):
         bbox_weights: Tensor,
         reduction_override: str | None = None,
     ) -> Any:
-        # A sampler (OHEM) that chooses RoIs by their losses asks for the loss of each RoI, one image at a time. Nothing trains on
-        # it.
+        # A sampler that chooses RoIs by their losses asks for the loss of each RoI, one image at a time. Nothing trains on it.
         cls_rows = box_rows = None
         if reduction_override != "none":
             cls_rows, box_rows = self._row_weights("loss_cls", rois), self._row_weights("loss_bbox", rois)
@@ -79,16 +78,8 @@ class RoITargetsWeighted(WeightedHead, _Head):
             else:
                 bbox_pred = gate_gradient(bbox_pred, box_rows)
         with multiplied_weight(self.loss_cls, cls_rows):
-            return super().loss(
-                cls_score,
-                bbox_pred,
-                rois,
-                labels,
-                label_weights,
-                bbox_targets,
-                bbox_weights,
-                reduction_override=reduction_override,
-            )
+            targets = labels, label_weights, bbox_targets, bbox_weights
+            return super().loss(cls_score, bbox_pred, rois, *targets, reduction_override=reduction_override)
 
     def _row_weights(self, loss: str, rois: Tensor) -> Tensor | None:
         """The weight of each RoI, shape (RoIs,), by its object or else its image; None where all are 1."""

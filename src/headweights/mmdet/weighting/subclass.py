@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from contextlib import suppress
 from typing import Any
 
 from mmdet.models.roi_heads import PISARoIHead
@@ -21,12 +22,7 @@ from headweights.mmdet.weighting.rois import RoITargetsWeighted
 _SUFFIX = "WithWeightPerImage"
 
 # In order of preference: weighted targets come first, because then the log shows the weights.
-MECHANISMS: tuple[type[WeightedHead], ...] = (
-    RoITargetsWeighted,
-    AnchorTargetsWeighted,
-    QueryTargetsWeighted,
-    GatedPredictions,
-)
+MECHANISMS = (RoITargetsWeighted, AnchorTargetsWeighted, QueryTargetsWeighted, GatedPredictions)
 
 
 def mechanism_of(head_class: type) -> type[WeightedHead]:
@@ -51,7 +47,7 @@ def mechanism_of(head_class: type) -> type[WeightedHead]:
 
 
 def with_weight_per_image(head_class: type) -> type:
-    """Returns the subclass of a head whose loss is weighted image by image, and registers it in ``MODELS``.
+    """Returns ``<head_class>WithWeightPerImage``, the subclass whose loss is weighted image by image; registered in ``MODELS``.
 
     It has the parameters, the state dict, the predictions and, where all weights are 1, the losses and gradients of its parent,
     bit for bit. Called twice for a class it returns the same subclass; called for a weighted class it returns that class.
@@ -59,9 +55,6 @@ def with_weight_per_image(head_class: type) -> type:
     Args:
         head_class: A head of mmdetection or one of your own. It can be used as a decorator. ``PISARoIHead``, which computes a
             part of its bbox head's loss, counts as a head.
-
-    Returns:
-        The class named ``<head_class>WithWeightPerImage``.
 
     Raises:
         WeightError: The class is not a head, or its loss is not a sum over images (tracking, re-identification).
@@ -75,15 +68,9 @@ def with_weight_per_image(head_class: type) -> type:
     known = MODELS.module_dict.get(name)
     if known is not None and known.__mro__[-len(head_class.__mro__) :] == head_class.__mro__:
         return known  # type: ignore[no-any-return]
-    weighted = type(
-        name,
-        (mechanism, head_class),
-        {
-            "__doc__": f"{head_class.__name__} with a loss weight per image. {mechanism.__doc__}",
-            "__module__": __name__,
-            **mechanism.namespace(head_class),
-        },
-    )
+    doc = f"{head_class.__name__} with a loss weight per image. {mechanism.__doc__}"
+    namespace = {"__doc__": doc, "__module__": __name__, **mechanism.namespace(head_class)}
+    weighted = type(name, (mechanism, head_class), namespace)
     if head_class.__name__ == "DETRHead":
         _build_as_parent(weighted, head_class)
     MODELS.register_module(name=name, module=weighted, force=True)
@@ -91,16 +78,13 @@ def with_weight_per_image(head_class: type) -> type:
 
 
 def make_weighted(head: nn.Module) -> nn.Module:
-    """Makes a head that has been built weighted, in place. It keeps its parameters, state and hooks.
+    """Makes a head that has been built weighted, in place, and returns it. It keeps its parameters, state and hooks.
 
     Args:
         head: A head. One that is weighted already stays as it is.
 
-    Returns:
-        The same object.
-
     Raises:
-        WeightError: see :func:`with_weight_per_image`.
+        WeightError: See :func:`with_weight_per_image`.
     """
     object.__setattr__(head, "__class__", with_weight_per_image(type(head)))
     forget_heads()
@@ -121,11 +105,7 @@ def _build_as_parent(weighted: Any, head_class: Any) -> None:
 
 
 def weigh_every_head(model: nn.Module) -> dict[str, str]:
-    """Makes every head of a model weighted, in place, that can be.
-
-    Returns:
-        For each head that cannot be weighted, by its path, the reason.
-    """
+    """Makes every head of a model weighted, in place, that can be; returns the reason why another cannot, by its path."""
     reasons = {}
     modules = dict(modules_by_path(model))
     for path in list(heads_of(model).book.stock):
@@ -136,16 +116,9 @@ def weigh_every_head(model: nn.Module) -> dict[str, str]:
     return reasons
 
 
-def weigh_every_registered_head() -> None:
-    """Registers the weighted subclass of every registered head that can have one. Called once, on import."""
-    for head_class in list(MODELS.module_dict.values()):
-        try:
-            with_weight_per_image(head_class)
-        except WeightError:
-            continue
-
-
-weigh_every_registered_head()
+for _registered in list(MODELS.module_dict.values()):  # every registered head that can be weighted gets its subclass
+    with suppress(WeightError):
+        with_weight_per_image(_registered)
 
 
 def __getattr__(name: str) -> Any:
