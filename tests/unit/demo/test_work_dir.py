@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from headweights.demo.work_dir import claim
+from headweights.demo.run import claim
 
 PARTS = ("data", "screen.log")
 
