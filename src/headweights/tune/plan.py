@@ -28,7 +28,7 @@ from headweights.weights.block import parse_block
 GREATER, LESS = "greater", "less"
 
 # Entries of a config that may change without making it another search.
-_NO_MATTER = ("work_dir", "log_level", "visualizer", "vis_backends", "resume", "launcher", "custom_imports", "custom_hooks")
+_IRRELEVANT = ("work_dir", "log_level", "visualizer", "vis_backends", "resume", "launcher", "custom_imports", "custom_hooks")
 _VALIDATION = {
     "val_dataloader": "val_dataloader=dict(...)",
     "val_evaluator": "val_evaluator=dict(type='CocoMetric', ann_file=..., metric='bbox')",
@@ -224,25 +224,22 @@ def _validations(loop: Any) -> int | None:
 
 
 def _described(config: Any, space: Space, hook: Mapping[str, Any], metric: str | None, rule: str, seed: int) -> dict[str, Any]:
-    """Describes a search as JSON. It has a digest of every entry of the config, so that a changed entry can be named."""
-    entries = {name: value for name, value in config.to_dict().items() if name not in _NO_MATTER}
+    """Describes a search as JSON, with a digest of every entry of the config, so that a changed entry can be named."""
+    entries = {name: value for name, value in config.to_dict().items() if name not in _IRRELEVANT}
     hooks = weight_hooks(config, {name: value for name, value in hook.items() if name not in ("weights", "interval", "target")})
+    own_seed = (config.get("randomness") or {}).get("seed")
     described = {
         "target": space.target,
         "weights that are searched": list(space.parameters),
         "range": [space.low, space.high],
         "metric": [metric or "first known", rule],
         "weights that are kept": repr(space.block(hook["weights"], space.unweighted)),
-        "seed of the trainings": None if _seeded(config) else seed,
+        "seed of the trainings": seed if own_seed is None else None,
         **{f"config: {name}": _digest(value) for name, value in entries.items()},
         "config: custom_hooks": _digest([dict(entry) for entry in hooks]),
     }
     decoded: dict[str, Any] = json.loads(json.dumps(described))
     return decoded
-
-
-def _seeded(config: Any) -> bool:
-    return (config.get("randomness") or {}).get("seed") is not None
 
 
 def _digest(value: Any) -> str:

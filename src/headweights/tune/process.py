@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import pickle
 import signal
 from pathlib import Path
 from typing import Any, NoReturn
 
 
-def run_worker(job: bytes, number: int, lock: Any, errors: Any, log: Path) -> None:
+def run_worker(job: bytes, number: int, lock: Any, errors: Any, log: Path, environment: dict[str, str]) -> None:
     """Trains trials until the study has enough of them or the parent process is gone.
 
     SIGTERM interrupts it. It ignores Ctrl-C, since the parent process handles it.
@@ -21,7 +22,9 @@ def run_worker(job: bytes, number: int, lock: Any, errors: Any, log: Path) -> No
         lock: The lock that the workers of the command share.
         errors: A queue for error messages.
         log: The file for output outside of trials.
+        environment: Environment variables for torch, which is not loaded yet.
     """
+    os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _interrupted)
     with (

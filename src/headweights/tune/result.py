@@ -17,7 +17,7 @@ from headweights.mmdet.config import is_weight_hook, read_config, weight_hooks, 
 from headweights.tune.plan import GREATER, Plan, validation_is_test
 from headweights.tune.progress import best_of
 from headweights.tune.space import rounded
-from headweights.tune.study import KIND, METRIC, OWN, UNWEIGHTED, StudyStatus
+from headweights.tune.study import KIND, OWN, UNWEIGHTED, StudyStatus
 
 # How many of the best trials the table has.
 _MOST_ROWS = 5
@@ -116,11 +116,6 @@ def write_charts(study: optuna.Study, status: StudyStatus, metric: str, path: Pa
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>headweights tune</title><body>{page}</body></html>',
         encoding="utf-8",
     )
-
-
-def metric_of(plan: Plan, study: optuna.Study) -> str:
-    """The name of the metric that the trials are compared by."""
-    return str(plan.metric or study.user_attrs.get(METRIC) or "value")
 
 
 def _custom_hooks(config: Any, plan: Plan, parameters: Mapping[str, float]) -> list[Any]:

@@ -1,16 +1,16 @@
-"""Opens Optuna's storage: SQLite, any other database of SQLAlchemy, Optuna's gRPC proxy or a journal file."""
+"""Opens Optuna's storage: SQLite, any other database of SQLAlchemy, or Optuna's gRPC proxy."""
 
 from __future__ import annotations
 
 import copy
+import functools
 import warnings
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import optuna
-from optuna.storages import BaseStorage, GrpcStorageProxy, JournalStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.storages import BaseStorage, GrpcStorageProxy, RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial
 
 from headweights.errors import WeightError
@@ -27,17 +27,12 @@ RETRIES = 2
 WORKER = "worker"
 
 
-def default_storage(work_dir: Path) -> str:
-    """The address of the SQLite file in a work directory."""
-    return f"sqlite:///{work_dir.absolute() / 'tune.db'}"
-
-
 def open_storage(address: str) -> BaseStorage:
     """Opens a storage.
 
     Args:
-        address: ``sqlite:///<file>``, ``postgresql://...``, ``mysql://...`` or another URL of SQLAlchemy; ``grpc://<host>:<port>``
-            for Optuna's proxy; ``journal://<file>`` for its journal. In a database, a trial is retried if its worker died.
+        address: ``sqlite:///<file>``, ``postgresql://...``, ``mysql://...`` or another URL of SQLAlchemy, or ``grpc://<host>:<port>``
+            for Optuna's proxy. In a database, a trial is retried if its worker died.
 
     Raises:
         WeightError: It cannot be opened.
@@ -47,24 +42,12 @@ def open_storage(address: str) -> BaseStorage:
         warnings.simplefilter("ignore")  # experimental features of Optuna
         if scheme == "grpc":
             return _proxy(address)
-        if scheme == "journal" and rest:
-            from optuna.storages.journal import JournalFileBackend
-
-            try:
-                return JournalStorage(JournalFileBackend(rest))
-            except OSError as error:
-                raise WeightError(f"--storage {_without_password(address)}: {error}") from None
         if not rest:
             raise WeightError(
                 f"--storage {_without_password(address)}: not a storage address, such as sqlite:///<file>, postgresql://... or "
                 "grpc://<host>:<port>."
             )
         return _database(address)
-
-
-def retry_after_death(study: optuna.Study, trial: FrozenTrial) -> None:
-    """Puts a trial whose worker died back into the queue, a limited number of times."""
-    retry(study, trial, RETRIES)
 
 
 def retry(study: optuna.Study, trial: FrozenTrial, most: int | None = None) -> None:
@@ -82,9 +65,7 @@ def retry(study: optuna.Study, trial: FrozenTrial, most: int | None = None) -> N
         RetryHeartbeatStaleTrialCallback(max_retry=most)(study, trial)
 
 
-def detects_dead_workers(storage: BaseStorage) -> bool:
-    """Whether the storage detects the death of a worker on another machine. A database does, by its missing heartbeats."""
-    return not isinstance(storage, (GrpcStorageProxy, JournalStorage))
+retry_after_death = functools.partial(retry, most=RETRIES)
 
 
 def _database(address: str) -> BaseStorage:
@@ -98,12 +79,10 @@ def _database(address: str) -> BaseStorage:
             grace_period=GRACE,
             heartbeat_stale_trial_callback=retry_after_death,
         )
-    except ModuleNotFoundError as error:
-        raise WeightError(f"--storage {_without_password(address)}: it needs {error.name}: pip install {error.name}") from None
-    except ImportError as error:
-        raise WeightError(f"--storage {_without_password(address)}: {str(error).splitlines()[0]}") from None
     except Exception as error:  # from SQLAlchemy or any driver
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        # Optuna does not name a driver that is missing; the cause does.
+        cause = error.__cause__ if isinstance(error.__cause__, ModuleNotFoundError) else error
+        reason = str(cause).partition("\n")[0] or type(cause).__name__
         raise WeightError(f"--storage {_without_password(address)}: it cannot be opened: {reason}") from None
     return optuna.storages.get_storage(storage)
 

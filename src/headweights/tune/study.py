@@ -56,13 +56,13 @@ class StudyStatus:
 def status_of(study: optuna.Study) -> StudyStatus:
     """Reads the status of a study."""
     trials = study.get_trials(deepcopy=False)
-    return StudyStatus([trial for trial in trials if _is_finished(trial)], [t for t in trials if t.state == TrialState.RUNNING])
-
-
-def _is_finished(trial: FrozenTrial) -> bool:
-    return trial.state in (TrialState.COMPLETE, TrialState.PRUNED) or (
-        trial.state == TrialState.FAIL and REASON in trial.user_attrs
-    )
+    finished = [
+        trial
+        for trial in trials
+        if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
+        or (trial.state == TrialState.FAIL and REASON in trial.user_attrs)
+    ]
+    return StudyStatus(finished, [trial for trial in trials if trial.state == TrialState.RUNNING])
 
 
 def begin(plan: Plan, storage: BaseStorage, name: str, work_dir: Path) -> optuna.Study:
@@ -73,8 +73,7 @@ def begin(plan: Plan, storage: BaseStorage, name: str, work_dir: Path) -> optuna
             another study.
     """
     study = load(storage, name, plan.rule)
-    described = study.user_attrs.get(_DESCRIBED)
-    earlier_id = study.user_attrs.get(_ID)
+    described, earlier_id = study.user_attrs.get(_DESCRIBED), study.user_attrs.get(_ID)
     if described is not None and described != plan.described:
         all_failed = all(trial.state in (TrialState.FAIL, TrialState.WAITING) for trial in study.trials)
         if isinstance(storage, GrpcStorageProxy) or not all_failed:
@@ -83,15 +82,17 @@ def begin(plan: Plan, storage: BaseStorage, name: str, work_dir: Path) -> optuna
         optuna.delete_study(study_name=name, storage=storage)
         study = load(storage, name, plan.rule)
         described = None
-    if described is None and study.trials:
-        raise WeightError(f"the storage has a study {name!r} of another program; choose another name with --study.")
-    _check_direction(study, name, plan.rule)
     if described is None:
+        if study.trials or (study.direction == StudyDirection.MAXIMIZE) != (plan.rule == GREATER):
+            raise WeightError(f"the storage has a study {name!r} of another program; choose another name with --study.")
         study.set_user_attr(_DESCRIBED, plan.described)
         study.set_user_attr(_ID, uuid.uuid4().hex)
     _claim(work_dir / "trials", study.user_attrs[_ID], earlier_id)
     for kind, parameters in ((UNWEIGHTED, plan.space.unweighted), (OWN, plan.own)):
-        if parameters is not None and not _has_trial(study, parameters):
+        if parameters is not None and not any(
+            trial.state != TrialState.FAIL and parameters in (trial.params, trial.system_attrs.get("fixed_params"))
+            for trial in study.get_trials(deepcopy=False)
+        ):
             study.enqueue_trial(parameters, user_attrs={KIND: kind})
     return study
 
@@ -105,11 +106,6 @@ def load(storage: BaseStorage, name: str, rule: str, pruner: BasePruner | None =
         pruner=pruner,
         load_if_exists=True,
     )
-
-
-def _check_direction(study: optuna.Study, name: str, rule: str) -> None:
-    if (study.direction == StudyDirection.MAXIMIZE) != (rule == GREATER):
-        raise WeightError(f"the study {name!r} optimises in the other direction; choose another name with --study.")
 
 
 def sampler_of(seed: int, worker: int, study: optuna.Study, trials: int) -> TPESampler:
@@ -164,13 +160,6 @@ def _is_alive(process: int) -> bool:
         except PermissionError:  # it is alive, as another user's process
             pass
     return True
-
-
-def _has_trial(study: optuna.Study, parameters: Mapping[str, float]) -> bool:
-    return any(
-        trial.state != TrialState.FAIL and parameters in (trial.params, trial.system_attrs.get("fixed_params"))
-        for trial in study.get_trials(deepcopy=False)
-    )
 
 
 def _difference(name: str, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> str:

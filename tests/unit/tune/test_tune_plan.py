@@ -110,8 +110,8 @@ def test_every_error_comes_before_any_training(two_stage: Path) -> None:
 def test_a_test_that_is_the_validation_is_said(two_stage: Path) -> None:
     config = Config.fromfile(two_stage)
     path = changed(two_stage, test_dataloader=config.val_dataloader)
-    assert any("has seen the test" in note for note in make_plan(path, target="real").notes)
-    assert not any("has seen the test" in note for note in make_plan(two_stage, target="real").notes)
+    assert any("sees the test data" in note for note in make_plan(path, target="real").notes)
+    assert not any("sees the test data" in note for note in make_plan(two_stage, target="real").notes)
 
 
 def test_a_one_stage_detector_and_what_makes_another_search(tmp_path: Path) -> None:
