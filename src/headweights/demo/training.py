@@ -38,7 +38,7 @@ def train(config: Config, progress: Progress) -> Trained:
     """Trains a config as mmdetection's `tools/train.py` does, and shows the progress.
 
     Args:
-        config: Has an `IterBasedTrainLoop` that validates once, at its end, a `CocoMetric`, a `work_dir` and an `experiment_name`.
+        config: Has an `IterBasedTrainLoop`, a `CocoMetric`, a `work_dir` and an `experiment_name`.
         progress: The bars; this run adds its own.
     """
     started = monotonic()

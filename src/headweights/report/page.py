@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -61,15 +61,19 @@ def write_report(work_dirs: Sequence[Path], out: Path) -> Path:
 
 @dataclass
 class _Section:
-    """A section of charts. `empty` is the text if there are no charts."""
+    """A section of charts. `short` is its name in the navigation, `empty` the text if there are no charts."""
 
-    anchor: str
     short: str
     title: str
     intro: str
     groups: list[Group]
     empty: str
-    warnings: list[tuple[int, list[int], str]]
+    warnings: list[tuple[int, list[int], str]] = field(default_factory=list)
+
+    @property
+    def anchor(self) -> str:
+        """Its id on the page."""
+        return self.short.lower().replace(" ", "-")
 
 
 @dataclass
@@ -133,37 +137,28 @@ def _sections(runs: Sequence[Run], datasets: Sequence[str]) -> list[_Section]:
     constant = "The weights did not change; the table above has them." if WEIGHT in logged else _absent(WEIGHT)
     return [
         _Section(
-            "losses",
             "Losses",
             "Losses by data set and head",
             "Raw: as if every weight were 1. Weighted: what trains the detector.",
             charts.losses(),
             _absent(RAW_LOSS, WEIGHTED_LOSS),
-            [],
         ),
         _Section(
-            "shares",
             "Loss shares",
             "Shares of the loss",
             "Each data set's share of a head's weighted loss.",
             charts.loss_shares(),
             _absent(LOSS_SHARE),
-            [],
         ),
+        _Section("Over time", "Weights over time", "The weights that change.", charts.weights(), constant),
         _Section(
-            "weights-over-time", "Over time", "Weights over time", "The weights that change.", charts.weights(), constant, []
-        ),
-        _Section(
-            "gradient-shares",
             "Gradient shares",
             "Shares of the gradient",
             "Each data set's share of the gradient that a head sends into the features.",
             charts.gradient_shares(),
             _absent(GRADIENT_SHARE),
-            [],
         ),
         _Section(
-            "cosines",
             "Cosines",
             "Gradient cosines",
             "1: two data sets pull a head in the same direction; 0: they are unrelated; below 0: they work against each other. "
@@ -173,22 +168,18 @@ def _sections(runs: Sequence[Run], datasets: Sequence[str]) -> list[_Section]:
             opposed,
         ),
         _Section(
-            "validation",
             "Validation",
             "Validation",
             "If mmengine counts epochs, a value is drawn at the last training step logged before it.",
             charts.metrics(),
             "No validation metrics in the log.",
-            [],
         ),
         _Section(
-            "training",
             "Training",
             "Training as logged",
             "mmengine's own scalars, over all data sets together.",
             charts.training(),
             "No training losses in the log.",
-            [],
         ),
     ]
 
