@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -150,8 +150,7 @@ class Charts:
 
     def _head(self, term: str) -> str:
         # Prefer a run with a record, which tells a head's path from its losses.
-        recorded = [run for run in self.runs if run.record]
-        return (recorded or self.runs)[0].split_term(term)[0]
+        return next((run for run in self.runs if run.record.heads), self.runs[0]).split_term(term)[0]
 
     def _of_entries(
         self,
@@ -176,8 +175,7 @@ class Charts:
     def _numbers(self, entry: Entry) -> list[int]:
         names = split_pair(entry.dataset, self.datasets) if entry.quantity == GRADIENT_COSINE else (entry.dataset,)
         # A pair's line has the colour of its last data set. The target goes first, or all lines would have the target's colour.
-        targets = {run.record.target for run in self.runs if run.record}
-        if names[-1] in targets:
+        if names[-1] in [run.record.target for run in self.runs]:
             names = names[::-1]
         return [self.datasets.index(name) for name in names if name in self.datasets]
 
@@ -192,8 +190,3 @@ class Charts:
 
 def _one_group(charts: list[Chart], first: int = 12) -> list[Group]:
     return [Group("", charts[:first], charts[first:])] if charts else []
-
-
-def all_charts(groups: Iterable[Group]) -> list[Chart]:
-    """All charts of the groups, including collapsed ones."""
-    return [chart for group in groups for chart in (*group.charts, *group.more)]

@@ -15,7 +15,7 @@ from plotly.offline import get_plotlyjs
 
 from headweights import __version__
 from headweights.errors import WeightError
-from headweights.report.charts import Charts, Group, all_charts
+from headweights.report.charts import Charts, Group
 from headweights.report.pictures import Picture, pictures_of
 from headweights.report.run import Run, read_runs
 from headweights.report.tables import differences, weight_table
@@ -93,7 +93,7 @@ def make_page(runs: Sequence[Run]) -> str:
     """The HTML of the report, including Plotly's script, styles, data and images."""
     datasets = list(dict.fromkeys(name for run in runs for name in run.datasets))
     sections = _sections(runs, datasets)
-    charts = all_charts(group for section in sections for group in section.groups)
+    charts = [chart for section in sections for group in section.groups for chart in (*group.charts, *group.more)]
     numbers = {id(chart): n for n, chart in enumerate(charts)}
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined, loader=jinja2.BaseLoader()
@@ -192,13 +192,13 @@ def _facts(run: Run) -> str:
     facts = [f"{number(run.log.last_step)} steps logged"]
     if len(run.sessions) > 1:
         facts.append(f"{len(run.sessions)} sessions, the last from {run.sessions[-1]}")
-    if run.record and run.record.target:
+    if run.record.target:
         facts.append(f"target: {run.record.target}")
     return ", ".join(facts)
 
 
 def _shown(name: str, n: int, runs: Sequence[Run]) -> _Shown:
-    recorded = [(run, dataset) for run in runs if run.record for dataset in run.record.datasets if dataset.name == name]
+    recorded = [(run, dataset) for run in runs for dataset in run.record.datasets if dataset.name == name]
     facts: list[str] = []
     pictures: list[Picture] = []
     if recorded:
@@ -218,13 +218,16 @@ def _shown(name: str, n: int, runs: Sequence[Run]) -> _Shown:
         name,
         n,
         " · ".join(facts),
-        any(run.record and run.record.target == name for run in runs),
-        [(number_, run.name, _words(run, name)) for number_, run in enumerate(runs) if name in run.datasets],
+        any(run.record.target == name for run in runs),
+        [
+            (
+                number_,
+                run.name,
+                dataset_in_words(run.table, name) + (" (as last logged)" if run.table and not run.record.table else ""),
+            )
+            for number_, run in enumerate(runs)
+            if name in run.datasets
+        ],
         pictures,
         without,
     )
-
-
-def _words(run: Run, dataset: str) -> str:
-    logged = any(row.source == "log" for row in run.table)
-    return dataset_in_words(run.table, dataset) + (" (as last logged)" if logged else "")

@@ -25,7 +25,7 @@ class Run:
         name: Its name on the page: that of the work directory.
         path: The work directory.
         log: Its curves.
-        record: The data sets, heads and weights that it recorded. None for a run without headweights.
+        record: The data sets, heads and weights that it recorded. Empty for a run without headweights.
         settings: The settings of its config as text, by dotted path. Empty if no config could be read.
         sessions: The names of its sessions, in order. A resumed run has more than one.
         notes: Sentences about what is missing or could not be read.
@@ -34,7 +34,7 @@ class Run:
     name: str
     path: Path
     log: Log = field(default_factory=Log)
-    record: RunRecord | None = None
+    record: RunRecord = field(default_factory=RunRecord)
     settings: dict[str, str] = field(default_factory=dict)
     sessions: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -42,7 +42,7 @@ class Run:
     @property
     def datasets(self) -> list[str]:
         """The names of the data sets, in the order of the record, followed by those that only the log names."""
-        names = [dataset.name for dataset in self.record.datasets] if self.record else []
+        names = [dataset.name for dataset in self.record.datasets]
         names += [row.dataset for row in self.table]
         names += [entry.dataset for entry in self.log.entries if entry.quantity != GRADIENT_COSINE]
         return list(dict.fromkeys(names))
@@ -50,7 +50,7 @@ class Run:
     @property
     def table(self) -> list[WeightRecord]:
         """The recorded weights or, without a record, the last logged ones."""
-        if self.record and self.record.table:
+        if self.record.table:
             return self.record.table
         rows = []
         for entry, curve in self.log.entries.items():
@@ -61,7 +61,7 @@ class Run:
 
     def split_term(self, term: str) -> tuple[str, str]:
         """The head path and loss of a term: `rpn_head.loss_cls` -> (`rpn_head`, `loss_cls`), `rpn_head` -> (`rpn_head`, '')."""
-        heads = {head.path for head in self.record.heads} if self.record else set()
+        heads = {head.path for head in self.record.heads}
         # Gradients are logged by head.
         heads |= {entry.term for entry in self.log.entries if entry.quantity in (GRADIENT_SHARE, GRADIENT_COSINE)}
         if term in heads:
@@ -96,11 +96,12 @@ def read_run(work_dir: Path) -> Run:
     run = Run(work_dir.name, work_dir, log=read_log(folders), sessions=[folder.parent.name for folder in folders])
     run.notes += run.log.notes
     for folder in reversed(folders):
-        run.record, notes = read_record(folder / RECORD)
+        record, notes = read_record(folder / RECORD)
         run.notes += notes
-        if run.record is not None:
+        if record is not None:
+            run.record = record
             break
-    if run.record is None and not any((folder / RECORD).is_file() for folder in folders):
+    if not any((folder / RECORD).is_file() for folder in folders):
         run.notes.append(f"no {RECORD}: data sets, configured weights and sample images are unknown.")
     if not run.log.entries:
         run.notes.append(

@@ -29,25 +29,23 @@ def read_settings(path: Path) -> dict[str, str]:
         OSError: The file cannot be read.
         ValueError: It is not Python, or is nested too deeply.
     """
+    settings: dict[str, str] = {}
     try:
-        tree = ast.parse(path.read_bytes())
+        for statement in ast.parse(path.read_bytes()).body:
+            match statement:
+                case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                    _flatten(name, value, settings)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise ValueError(f"{path.name} is not Python") from error
-    settings: dict[str, str] = {}
-    for statement in tree.body:
-        if isinstance(statement, ast.Assign) and len(statement.targets) == 1 and isinstance(statement.targets[0], ast.Name):
-            try:
-                _flatten(statement.targets[0].id, statement.value, settings)
-            except RecursionError as error:
-                raise ValueError(f"{path.name} is nested too deeply") from error
     return settings
 
 
 def _flatten(path: str, value: ast.expr, settings: dict[str, str]) -> None:
-    for name, inner in _items(value):
+    items = _items(value)
+    for name, inner in items:
         _flatten(f"{path}.{name}", inner, settings)
-    if not _items(value):
-        text = str(value.value) if isinstance(value, ast.Constant) else ast.unparse(value)
+    if not items:
+        text = _text(value)
         settings[path] = text if len(text) <= _LONGEST else text[:_LONGEST] + " ..."
 
 
@@ -58,11 +56,11 @@ def _items(value: ast.expr) -> list[tuple[str, ast.expr]]:
         named = [(keyword.arg, keyword.value) for keyword in value.keywords if keyword.arg is not None]
         return [*(item for argument in value.args for item in _items(argument)), *named]
     if isinstance(value, ast.Dict):
-        return [(_key(key), inner) for key, inner in zip(value.keys, value.values) if key is not None]
+        return [(_text(key), inner) for key, inner in zip(value.keys, value.values) if key is not None]
     if isinstance(value, (ast.List, ast.Tuple)) and any(_items(element) for element in value.elts):
         return [(str(number), element) for number, element in enumerate(value.elts)]
     return []
 
 
-def _key(key: ast.expr) -> str:
-    return str(key.value) if isinstance(key, ast.Constant) else ast.unparse(key)
+def _text(value: ast.expr) -> str:
+    return str(value.value) if isinstance(value, ast.Constant) else ast.unparse(value)

@@ -10,7 +10,7 @@ from headweights.report.log import Curve
 from headweights.report.run import Run
 from headweights.report.settings import NAMED
 from headweights.report.words import NOTHING, number, of_head, percent, schedule_in_words
-from headweights.run_record.schema import WeightRecord
+from headweights.run_record.schema import DataSetRecord, WeightRecord
 
 # Settings that differ between any two runs.
 _IGNORED = ("work_dir", "experiment_name", "visualizer", "vis_backends", "_wandb")
@@ -60,7 +60,7 @@ class Difference:
 
     what: str
     values: list[str]
-    deltas: list[str]
+    deltas: list[str] = field(default_factory=list)
     datasets: list[int] = field(default_factory=list)
 
 
@@ -84,23 +84,23 @@ class Differences:
 def weight_table(run: Run, number_of_run: int, datasets: Sequence[str]) -> WeightTable:
     """The weights of one run, by data set and head."""
     table = run.table
-    recorded = {head.path: head.class_name for head in run.record.heads} if run.record else {}
+    recorded = {head.path: head.class_name for head in run.record.heads}
     heads = {row.head: recorded.get(row.head, "") for row in table}
-    known = {dataset.name: dataset for dataset in run.record.datasets} if run.record else {}
+    known = {dataset.name: dataset for dataset in run.record.datasets}
     rows = []
     for name in run.datasets:
-        dataset = known.get(name)
+        dataset = known.get(name, DataSetRecord(name=name))
         rows.append(
             WeightRow(
                 name,
                 datasets.index(name),
-                number(dataset.images if dataset else None),
-                number(dataset.objects if dataset else None),
-                percent(dataset.drawn if dataset else None),
+                number(dataset.images),
+                number(dataset.objects),
+                percent(dataset.drawn),
                 [_cell([row for row in table if row.dataset == name and row.head == head]) for head in heads],
             )
         )
-    source = "" if run.record and run.record.table else "as last logged; the run did not record them"
+    source = "" if run.record.table else "as last logged; the run did not record them"
     return WeightTable(number_of_run, run.name, list(heads.items()), rows, source)
 
 
@@ -133,7 +133,7 @@ def differences(runs: Sequence[Run], datasets: Sequence[str]) -> Differences:
     set_: list[Difference] = []
     same: list[str] = []
     for label, path in NAMED.items():
-        _compare(label, _setting(runs, path), set_, same)
+        _compare(label, path, runs, set_, same)
     weights = [{(row.dataset, row.head, row.loss): _weight(row) for row in run.table} for run in runs]
     equal = True
     for dataset, head in dict.fromkeys((dataset, head) for dataset, head, _ in _union(weights)):
@@ -143,14 +143,14 @@ def differences(runs: Sequence[Run], datasets: Sequence[str]) -> Differences:
             if len(set(values)) > 1:
                 equal = False
                 what = f"weight in {head}" + (f", {loss}" if loss else "")
-                set_.append(Difference(f"{dataset}: {what}", list(values), [], [datasets.index(dataset)]))
+                set_.append(Difference(f"{dataset}: {what}", list(values), datasets=[datasets.index(dataset)]))
     if equal and all(weights):
         same.append("all weights")
     settings: list[Difference] = []
     if all(run.settings for run in runs):
         for path in _union([run.settings for run in runs]):
             if path not in NAMED.values() and not path.startswith(_IGNORED):
-                _compare(path, _setting(runs, path), settings, [])
+                _compare(path, path, runs, settings, [])
     return Differences(set_, settings, _outcomes(runs), same)
 
 
@@ -165,13 +165,10 @@ def _weight_in(table: dict[tuple[str, str, str], str], dataset: str, head: str, 
     return of_head.get(loss, of_head.get("", common))
 
 
-def _setting(runs: Sequence[Run], path: str) -> list[str]:
-    return [run.settings.get(path, NOTHING) if run.settings else _UNKNOWN for run in runs]
-
-
-def _compare(label: str, values: list[str], differing: list[Difference], same: list[str]) -> None:
+def _compare(label: str, path: str, runs: Sequence[Run], differing: list[Difference], same: list[str]) -> None:
+    values = [run.settings.get(path, NOTHING) if run.settings else _UNKNOWN for run in runs]
     if len(set(values)) > 1:
-        differing.append(Difference(label, values, []))
+        differing.append(Difference(label, values))
     elif values[0] not in (NOTHING, _UNKNOWN):
         same.append(f"{label} {values[0]}")
 

@@ -139,4 +139,4 @@ def opposed_gradients(run: Run) -> list[tuple[tuple[str, str], str]]:
         for entry, curve in run.log.entries.items()
         if entry.quantity == GRADIENT_COSINE
     }
-    return [((found.one, found.other), str(found)) for found in opposing(cosines, run.record.target if run.record else None)]
+    return [((found.one, found.other), str(found)) for found in opposing(cosines, run.record.target)]

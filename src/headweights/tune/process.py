@@ -33,25 +33,21 @@ def run_worker(job: bytes, number: int, lock: Any, errors: Any, log: Path, envir
         contextlib.redirect_stderr(file),
         contextlib.suppress(KeyboardInterrupt),
     ):
-        _work(job, number, lock, errors)
+        import optuna
 
+        from headweights.errors import WeightError
+        from headweights.tune.storage import open_storage
+        from headweights.tune.worker import Worker, in_words
 
-def _work(job: bytes, number: int, lock: Any, errors: Any) -> None:
-    import optuna
-
-    from headweights.errors import WeightError
-    from headweights.tune.storage import open_storage
-    from headweights.tune.worker import Worker, in_words
-
-    optuna.logging.set_verbosity(optuna.logging.CRITICAL)
-    parent = multiprocessing.parent_process()
-    try:
-        loaded = pickle.loads(job)
-        Worker(loaded, open_storage(loaded.storage), number, lock, goes_on=lambda: parent is None or parent.is_alive()).work()
-    except WeightError as error:
-        errors.put(str(error))
-    except Exception as error:  # from the storage
-        errors.put(f"worker {number} stopped: {in_words(error)}")
+        optuna.logging.set_verbosity(optuna.logging.CRITICAL)
+        parent = multiprocessing.parent_process()
+        try:
+            loaded = pickle.loads(job)
+            Worker(loaded, open_storage(loaded.storage), number, lock, goes_on=lambda: parent is None or parent.is_alive()).work()
+        except WeightError as error:
+            errors.put(str(error))
+        except Exception as error:  # from the storage
+            errors.put(f"worker {number} stopped: {in_words(error)}")
 
 
 def _interrupted(*_: Any) -> NoReturn:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from types import TracebackType
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -27,6 +26,9 @@ class TrialProgress:
         study: The study.
         plan: The search.
         trials: The number of trials to reach.
+
+    Attributes:
+        bar: The bar; it is shown while it is entered.
     """
 
     def __init__(self, console: Console, study: optuna.Study, plan: Plan, trials: int) -> None:
@@ -34,7 +36,7 @@ class TrialProgress:
         self.study = study
         self.plan = plan
         self._printed = {trial.number for trial in status_of(study).finished}
-        self._bar = Progress(
+        self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
@@ -44,15 +46,8 @@ class TrialProgress:
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        self._task = self._bar.add_task("trials", total=trials, completed=len(self._printed), running="")
+        self._task = self.bar.add_task("trials", total=trials, completed=len(self._printed), running="")
         self._updating = threading.Lock()
-
-    def __enter__(self) -> TrialProgress:
-        self._bar.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._bar.stop()
 
     def update(self) -> None:
         """Reads the study and updates the output. Safe to call from several threads."""
@@ -63,7 +58,7 @@ class TrialProgress:
                     self._printed.add(trial.number)
                     self.console.print(self._line(trial, status.complete), highlight=False, soft_wrap=True)
             running = ", ".join(map(self._running, status.running))
-            self._bar.update(self._task, completed=len(status.finished), running=running and f"training {running}")
+            self.bar.update(self._task, completed=len(status.finished), running=running and f"training {running}")
 
     def _running(self, trial: FrozenTrial) -> str:
         if trial.last_step is None:

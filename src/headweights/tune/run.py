@@ -71,7 +71,8 @@ def tune(
     job = Job(plan, address, name, folder, trials, seed, prune, keep_checkpoints)
     for line in _opening(plan, job, status_of(begun), workers):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    with TrialProgress(console, load(opened, name, plan.rule), plan, trials) as progress:
+    progress = TrialProgress(console, load(opened, name, plan.rule), plan, trials)
+    with progress.bar:
         if workers == 1:
             _work_here(job, opened, progress)
         else:
