@@ -39,7 +39,7 @@ def run_demo(console: Console, *, iters: int, seed: int, work_dir: Path) -> None
     # iteration takes 0.30 s instead of 0.23 s on two idle cores, but 0.4 s instead of 4 s beside a busy process.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     work_dir = work_dir.absolute()
-    if claim(work_dir, (DATA, SCREEN_LOG, REPORT, *RUNS)):
+    if claim(work_dir):
         console.print(f"Replacing the earlier run in {work_dir}.", soft_wrap=True, highlight=False)
     with (
         open(work_dir / SCREEN_LOG, "w", encoding="utf-8") as screen_log,
@@ -49,12 +49,8 @@ def run_demo(console: Console, *, iters: int, seed: int, work_dir: Path) -> None
         _run(console, iters, seed, work_dir)
 
 
-def claim(work_dir: Path, parts: tuple[str, ...]) -> bool:
-    """Prepares `work_dir` for a run. Removes an earlier run, but no files that a user has put beside it.
-
-    Args:
-        work_dir: Created if it does not exist.
-        parts: The files and folders that a run creates in it. Those of an earlier run are removed.
+def claim(work_dir: Path) -> bool:
+    """Prepares `work_dir`, and creates it if needed. Removes an earlier run, but no files that a user has put beside it.
 
     Returns:
         Whether there was an earlier run.
@@ -70,7 +66,7 @@ def claim(work_dir: Path, parts: tuple[str, ...]) -> bool:
         raise FileExistsError(f"{work_dir} contains files that no demo has made; name another folder")
     work_dir.mkdir(parents=True, exist_ok=True)
     mark.write_text("headweights demo made this folder. It replaces its own files here.\n", encoding="utf-8")
-    for part in (work_dir / name for name in parts):
+    for part in (work_dir / name for name in (DATA, SCREEN_LOG, REPORT, *RUNS)):
         if part.is_dir() and not part.is_symlink():
             shutil.rmtree(part)
         else:

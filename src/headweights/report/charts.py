@@ -41,16 +41,9 @@ class Line:
 
 @dataclass
 class Chart:
-    """A chart.
+    """A chart. Its y axis has the label `y`, a d3 `format` and a `range`; without one, Plotly chooses it, from 0 if `from_zero`.
 
-    Args:
-        title: The title.
-        y: The label of the y axis.
-        format: The d3 format of its values.
-        range: Its range. Default: None, chosen by Plotly.
-        steps: Whether a value holds until the next one, instead of a line between them.
-        from_zero: Whether the y axis starts at 0.
-        traces: The curves.
+    With `steps`, a value holds until the next one, instead of a line between them.
     """
 
     title: str

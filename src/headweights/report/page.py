@@ -203,9 +203,10 @@ def _shown(name: str, n: int, runs: Sequence[Run]) -> _Shown:
     pictures: list[Picture] = []
     if recorded:
         dataset = recorded[0][1]
-        for value, unit in ((dataset.images, "images"), (dataset.objects, "objects")):
-            facts += [] if value is None else [f"{number(value)} {unit}"]
-        facts += [] if dataset.drawn is None else [f"{percent(dataset.drawn)} of all drawn images"]
+        counts = ((dataset.images, "images"), (dataset.objects, "objects"))
+        facts = [f"{number(value)} {unit}" for value, unit in counts if value is not None]
+        if dataset.drawn is not None:
+            facts.append(f"{percent(dataset.drawn)} of all drawn images")
         if dataset.classes:
             more = len(dataset.classes) - 8
             facts.append("classes: " + ", ".join(dataset.classes[:8]) + (f" and {more} more" if more > 0 else ""))
@@ -213,21 +214,11 @@ def _shown(name: str, n: int, runs: Sequence[Run]) -> _Shown:
         pictures = pictures_of(dataset, run.path)
         if any(picture.uri for picture in pictures):
             break
+    words = []
+    for run_number, run in enumerate(runs):
+        if name in run.datasets:
+            logged = " (as last logged)" if run.table and not run.record.table else ""
+            words.append((run_number, run.name, dataset_in_words(run.table, name) + logged))
     without = "" if pictures else "No sample images were recorded." if recorded else "Not recorded, so there are no images."
-    return _Shown(
-        name,
-        n,
-        " · ".join(facts),
-        any(run.record.target == name for run in runs),
-        [
-            (
-                number_,
-                run.name,
-                dataset_in_words(run.table, name) + (" (as last logged)" if run.table and not run.record.table else ""),
-            )
-            for number_, run in enumerate(runs)
-            if name in run.datasets
-        ],
-        pictures,
-        without,
-    )
+    is_target = any(run.record.target == name for run in runs)
+    return _Shown(name, n, " · ".join(facts), is_target, words, pictures, without)

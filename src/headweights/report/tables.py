@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from headweights.report.log import Curve
-from headweights.report.run import Run
-from headweights.report.settings import NAMED
+from headweights.report.run import NAMED, Run
 from headweights.report.words import NOTHING, number, of_head, percent, schedule_in_words
 from headweights.run_record.schema import DataSetRecord, WeightRecord
 
@@ -90,16 +89,9 @@ def weight_table(run: Run, number_of_run: int, datasets: Sequence[str]) -> Weigh
     rows = []
     for name in run.datasets:
         dataset = known.get(name, DataSetRecord(name=name))
-        rows.append(
-            WeightRow(
-                name,
-                datasets.index(name),
-                number(dataset.images),
-                number(dataset.objects),
-                percent(dataset.drawn),
-                [_cell([row for row in table if row.dataset == name and row.head == head]) for head in heads],
-            )
-        )
+        cells = [_cell([row for row in table if row.dataset == name and row.head == head]) for head in heads]
+        counts = number(dataset.images), number(dataset.objects), percent(dataset.drawn)
+        rows.append(WeightRow(name, datasets.index(name), *counts, cells))
     source = "" if run.record.table else "as last logged; the run did not record them"
     return WeightTable(number_of_run, run.name, list(heads.items()), rows, source)
 
@@ -139,7 +131,7 @@ def differences(runs: Sequence[Run], datasets: Sequence[str]) -> Differences:
     for dataset, head in dict.fromkeys((dataset, head) for dataset, head, _ in _union(weights)):
         losses = dict.fromkeys(loss for name, path, loss in _union(weights) if (name, path) == (dataset, head))
         common, rows = of_head({loss: tuple(_weight_in(table, dataset, head, loss) for table in weights) for loss in losses})
-        for loss, values in {**({} if common is None else {"": common}), **rows}.items():
+        for loss, values in [("", common or ()), *rows.items()]:
             if len(set(values)) > 1:
                 equal = False
                 what = f"weight in {head}" + (f", {loss}" if loss else "")
@@ -158,11 +150,10 @@ def _weight_in(table: dict[tuple[str, str, str], str], dataset: str, head: str, 
     """The weight in a run's table: of the loss, else of its head. If the run has the data set but neither weight, it is 1."""
     if not table:
         return _UNKNOWN
-    of_head = {of: weight for (name, path, of), weight in table.items() if (name, path) == (dataset, head)}
-    if not of_head:
+    by_loss = {of: weight for (name, path, of), weight in table.items() if (name, path) == (dataset, head)}
+    if not by_loss:
         return "1" if any(name == dataset for name, _, _ in table) else NOTHING
-    common = next(iter(of_head.values())) if len(set(of_head.values())) == 1 else NOTHING
-    return of_head.get(loss, of_head.get("", common))
+    return by_loss.get(loss, of_head(by_loss)[0] or NOTHING)
 
 
 def _compare(label: str, path: str, runs: Sequence[Run], differing: list[Difference], same: list[str]) -> None:

@@ -36,7 +36,7 @@ def run_worker(job: bytes, number: int, lock: Any, errors: Any, log: Path, envir
         import optuna
 
         from headweights.errors import WeightError
-        from headweights.tune.storage import open_storage
+        from headweights.tune.study import open_storage
         from headweights.tune.worker import Worker, in_words
 
         optuna.logging.set_verbosity(optuna.logging.CRITICAL)

@@ -21,12 +21,12 @@ from headweights.check.run import checked
 from headweights.errors import WeightError
 from headweights.tune.plan import GREATER, Plan, make_plan
 from headweights.tune.process import run_worker
-from headweights.tune.progress import INTERVAL, TrialProgress, best_of
-from headweights.tune.result import best_table, block_to_paste, conclusions, write_charts, write_config
-from headweights.tune.storage import open_storage
-from headweights.tune.study import METRIC, REASON, StudyStatus, begin, load, recover, status_of
+from headweights.tune.result import TrialProgress, best_table, block_to_paste, conclusions, ranked, write_charts, write_config
+from headweights.tune.study import METRIC, REASON, StudyStatus, begin, load, open_storage, recover, status_of
 from headweights.tune.worker import Job, Worker, environment_of
 
+# Seconds between updates of the progress from the storage.
+INTERVAL = 1.0
 BEST_CONFIG, CHARTS = "best_weights.py", "tune.html"
 
 
@@ -162,10 +162,10 @@ def _opening(plan: Plan, job: Job, status: StudyStatus, workers: int) -> Iterato
 
 def _close(console: Console, plan: Plan, study: optuna.Study, folder: Path) -> None:
     status = status_of(study)
-    best = best_of(status.complete, plan.rule)
-    if best is None:
+    if not status.complete:
         first = f" Trial {status.failed[0].number}: {status.failed[0].user_attrs[REASON]}" if status.failed else ""
         raise WeightError(f"no training was completed.{first}")
+    best = ranked(status.complete, plan.rule)[0]
     metric = str(plan.metric or study.user_attrs.get(METRIC) or "value")
     console.print(best_table(plan, status, metric))
     for line in conclusions(plan, status, metric):

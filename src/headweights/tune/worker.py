@@ -19,8 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 from headweights.errors import WeightError
 from headweights.mmdet.config import read_config
 from headweights.tune.plan import Plan
-from headweights.tune.storage import WORKER, retry
-from headweights.tune.study import METRIC, REASON, load, machine, pruner_of, recover, sampler_of, status_of
+from headweights.tune.study import METRIC, REASON, WORKER, load, machine, pruner_of, recover, retry, sampler_of, status_of
 from headweights.tune.trial import SCREEN_LOG, NotFiniteError, ReportHook, SearchError, train, trial_config
 
 # The search stops when this many trials have failed and none has succeeded.
