@@ -16,9 +16,8 @@ import numpy as np
 
 from headweights.demo.annotated import AnnotatedImage
 from headweights.demo.data import HELD_OUT_PLACES, HELD_OUT_TILE, LEAST_CROWNS, REAL_PLACE
-from headweights.demo.photographs import read_photograph
+from headweights.demo.photographs import cut_tiles, read_photograph
 from headweights.demo.render import render_crowns
-from headweights.demo.tiles import cut_tiles
 from mixtures.scenes import Scene, write
 
 CLASSES = ("tree",)

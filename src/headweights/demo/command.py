@@ -10,9 +10,7 @@ from rich.console import Console
 
 # The packages that the demo imports or reads, and the commands that install them.
 NEEDED = {
-    "mmengine": 'pip install --no-build-isolation "headweights[mmdet]"',
-    "mmcv": 'pip install --no-build-isolation "headweights[mmdet]"',
-    "mmdet": 'pip install --no-build-isolation "headweights[mmdet]"',
+    **dict.fromkeys(("mmengine", "mmcv", "mmdet"), 'pip install --no-build-isolation "headweights[mmdet]"'),
     "deepforest": "pip install deepforest --no-deps",
 }
 

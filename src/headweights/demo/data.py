@@ -1,17 +1,14 @@
 """The demo's three data sets: a few real tiles, many rendered ones, and test tiles from other places."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from headweights.demo.annotated import AnnotatedImage
-from headweights.demo.coco import write_coco
-from headweights.demo.photographs import read_photograph
+from headweights.demo.annotated import AnnotatedImage, write_coco
+from headweights.demo.photographs import cut_tiles, read_photograph
 from headweights.demo.render import render_crowns
-from headweights.demo.tiles import cut_tiles
 
 REAL_PLACE = "YELL-528"
 HELD_OUT_PLACES = ("YELL-541", "OSBS", "SOAP")
@@ -51,11 +48,9 @@ def make_data(folder: Path, seed: int) -> list[DemoDataSet]:
         ("rendered", "training", "made by this demo", _rendered(seed)),
         ("held_out", "test", f"photographs, {', '.join(HELD_OUT_PLACES)}", held_out),
     )
-    data_sets = []
-    for name, use, origin, images in sources:
-        write_coco(images, folder / name)
-        data_sets.append(DemoDataSet(name, use, origin, folder / name, *_count(folder / name)))
-    return data_sets
+    return [
+        DemoDataSet(name, use, origin, folder / name, *write_coco(images, folder / name)) for name, use, origin, images in sources
+    ]
 
 
 def _real(seed: int) -> Iterator[AnnotatedImage]:
@@ -68,9 +63,3 @@ def _rendered(seed: int) -> Iterator[AnnotatedImage]:
     # One seed per image, so that an image does not depend on how many others there are.
     seeds = np.random.SeedSequence(seed).generate_state(RENDERED_TILES)
     return (render_crowns(f"rendered_{i:03}", TRAINING_TILE, int(own)) for i, own in enumerate(seeds))
-
-
-def _count(folder: Path) -> tuple[int, int]:
-    """The number of images and of boxes in the annotations of `folder`, without ignored regions."""
-    content = json.loads((folder / "annotations.json").read_text(encoding="utf-8"))
-    return len(content["images"]), sum(not row["iscrowd"] for row in content["annotations"])

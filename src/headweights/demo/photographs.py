@@ -1,4 +1,4 @@
-"""The photographs: aerial images of tree crowns with hand-drawn boxes, from the installed package `deepforest`.
+"""The photographs: aerial images of tree crowns with hand-drawn boxes, from the installed package `deepforest`, and their tiles.
 
 They are part of the NEON tree crowns of Weinstein et al., "Individual tree-crown detection in RGB imagery using
 semi-supervised deep learning neural networks" (Remote Sensing 2019, https://doi.org/10.3390/rs11111309). They are read at
@@ -7,6 +7,7 @@ cost. The package is not imported, so its own dependencies need not be installed
 """
 
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -24,6 +25,10 @@ PLACES = {
     "OSBS": "OSBS_029",
     "SOAP": "SOAP_061",
 }
+
+# If the edge of a tile cuts a crown and at least half of it is left, the rest is annotated (after a single cut, its centre is
+# then inside the tile). A smaller rest, which nobody would annotate, becomes an ignored region (COCO's `iscrowd`).
+VISIBLE_SHARE = 0.5
 
 
 def photograph_folder() -> Path:
@@ -72,14 +77,34 @@ def read_photograph(place: str) -> AnnotatedImage:
     image = cv2.imread(str(image_path), cv2.IMREAD_COLOR) if image_path.is_file() else None
     if image is None or not voc_path.is_file():
         raise FileNotFoundError(f"no image {image_path} with {voc_path.name}: is deepforest 2.1 or later installed?")
-    whole = AnnotatedImage(place, np.asarray(image, dtype=np.uint8), read_voc(voc_path), as_boxes([]))
-    return _halved(whole)
+    # An odd last column or row is cut off.
+    height, width = (length // 2 for length in image.shape[:2])
+    half = cv2.resize(image[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
+    boxes = np.minimum(read_voc(voc_path) / 2, np.array([width, height, width, height], dtype=np.float32))
+    return AnnotatedImage(place, np.asarray(half, dtype=np.uint8), boxes, as_boxes([]))
 
 
-def _halved(whole: AnnotatedImage) -> AnnotatedImage:
-    """Halves width and height; an odd last column or row is cut off."""
-    width, height = (length // 2 for length in whole.size)
-    even = whole.image[: 2 * height, : 2 * width]
-    image = cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA)
-    boxes = np.minimum(whole.boxes / 2, np.array([width, height, width, height], dtype=np.float32))
-    return AnnotatedImage(whole.name, np.asarray(image, dtype=np.uint8), boxes, whole.ignored)
+def cut_tiles(whole: AnnotatedImage, size: int) -> Iterator[AnnotatedImage]:
+    """Cuts an image into tiles of `size` x `size` pixels, side by side, from the top left.
+
+    A remainder at the right or at the bottom is dropped. A tile is named `<image>_<left>_<top>`. Its boxes are relative to its
+    own corner.
+    """
+    width, height = whole.size
+    for top in range(0, height - size + 1, size):
+        for left in range(0, width - size + 1, size):
+            yield cut_tile(whole, left, top, size)
+
+
+def cut_tile(whole: AnnotatedImage, left: int, top: int, size: int) -> AnnotatedImage:
+    """Cuts the tile with the top left corner (`left`, `top`). Its pixels are a view into the whole image."""
+    boxes = whole.boxes - np.array([left, top, left, top], dtype=np.float32)
+    # A box outside the tile is clipped to width or height 0, so its share is 0.
+    cut = np.clip(boxes, 0, size)
+    share = np.prod(cut[:, 2:] - cut[:, :2], axis=1) / np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    return AnnotatedImage(
+        name=f"{whole.name}_{left}_{top}",
+        image=whole.image[top : top + size, left : left + size],
+        boxes=cut[share >= VISIBLE_SHARE],
+        ignored=cut[(share > 0) & (share < VISIBLE_SHARE)],
+    )

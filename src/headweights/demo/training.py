@@ -1,14 +1,18 @@
-"""One training with mmengine's `Runner`, and its results."""
+"""One training with mmengine's `Runner`: its progress and its results."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from headweights.demo.precision import Precision, precision_by_place
+# Iterations between lines of output, if there is no terminal to draw a bar in.
+LINE_EVERY = 50
 
 
 @dataclass(frozen=True)
@@ -17,40 +21,83 @@ class Trained:
 
     Args:
         name: The name of the run.
-        precision: The average precision on the held-out tiles, by place and on `all`.
-        seconds: The duration in seconds, including the test.
-        config, log, scalars, checkpoint: Files that it wrote.
+        metrics: The metrics of its validation on the held-out tiles; empty if nothing was detected.
+        seconds: The duration in seconds, including the validation.
+        config, log, checkpoint: Files that it wrote.
     """
 
     name: str
-    precision: dict[str, Precision]
+    metrics: dict[str, float]
     seconds: float
     config: Path
     log: Path
-    scalars: Path
     checkpoint: Path
 
 
-def train(config: Config, *hooks: Hook) -> Trained:
-    """Trains a config as mmdetection's `tools/train.py` does, with additional hooks.
+def train(config: Config, progress: Progress) -> Trained:
+    """Trains a config as mmdetection's `tools/train.py` does, and shows the progress.
 
     Args:
-        config: Has an `IterBasedTrainLoop` on a `ConcatDataset`, a `CocoMetric`, a `work_dir` and an `experiment_name`.
-        *hooks: Hooks to register in addition to those of the config.
+        config: Has an `IterBasedTrainLoop`, a `CocoMetric`, a `work_dir` and an `experiment_name`.
+        progress: The bars; this run adds its own.
     """
     started = monotonic()
     work_dir = Path(config.work_dir)
+    # The detections in COCO's format, held_out.bbox.json.
     config.val_evaluator.outfile_prefix = str(work_dir / "held_out")
     runner = Runner.from_cfg(config)
-    for hook in hooks:
-        runner.register_hook(hook)
+    hook = _ProgressHook(progress, config.experiment_name)
+    runner.register_hook(hook)
     runner.train()
     return Trained(
         name=config.experiment_name,
-        precision=precision_by_place(Path(config.val_evaluator.ann_file), work_dir / "held_out.bbox.json"),
+        metrics=hook.metrics,
         seconds=monotonic() - started,
         config=work_dir / Path(config.filename).name,
         log=Path(runner.logger.log_file),
-        scalars=Path(runner.log_dir) / "vis_data" / "scalars.json",
         checkpoint=work_dir / f"iter_{runner.iter}.pth",
     )
+
+
+def progress_bar(console: Console) -> Progress:
+    """A bar with the loss, the elapsed and the remaining time. It does not redirect stdout, since the demo does so itself."""
+    return Progress(
+        TextColumn("{task.description:>18}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[loss]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+
+
+class _ProgressHook(Hook):
+    """Advances a bar after each training iteration and each test image. Without a terminal it prints a line now and then."""
+
+    def __init__(self, progress: Progress, title: str) -> None:
+        self.progress = progress
+        self.title = title
+        self.metrics: dict[str, float] = {}
+
+    def before_train(self, runner: Any) -> None:
+        self.training = self.progress.add_task(f"{self.title}: train", total=runner.max_iters, loss="")
+
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        loss = f"loss {float(outputs['loss']):.3f}"
+        self.progress.update(self.training, advance=1, loss=loss)
+        done = batch_idx + 1
+        if not self.progress.console.is_terminal and (done % LINE_EVERY == 0 or done == runner.max_iters):
+            self.progress.console.print(f"{self.title}: iteration {done} of {runner.max_iters}, {loss}")
+
+    def before_val_epoch(self, runner: Any) -> None:
+        self.testing = self.progress.add_task(f"{self.title}: test", total=len(runner.val_dataloader), loss="")
+
+    def after_val_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        self.progress.update(self.testing, advance=1)
+
+    def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
+        self.metrics = dict(metrics or {})

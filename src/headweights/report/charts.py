@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from headweights.report.log import Curve
 from headweights.report.run import Run
@@ -40,16 +41,9 @@ class Line:
 
 @dataclass
 class Chart:
-    """A chart.
+    """A chart. Its y axis has the label `y`, a d3 `format` and a `range`; without one, Plotly chooses it, from 0 if `from_zero`.
 
-    Args:
-        title: The title.
-        y: The label of the y axis.
-        format: The d3 format of its values.
-        range: Its range. Default: None, chosen by Plotly.
-        steps: Whether a value holds until the next one, instead of a line between them.
-        from_zero: Whether the y axis starts at 0.
-        traces: The curves.
+    With `steps`, a value holds until the next one, instead of a line between them.
     """
 
     title: str
@@ -107,43 +101,41 @@ class Charts:
         groups: dict[str, list[Chart]] = {}
         for term in self._terms(RAW_LOSS, WEIGHTED_LOSS):
             charts = [
-                self._of_entries(quantity, term, kind, "loss")
+                self._of_entries(quantity, term, f"{term}, {kind}", "loss")
                 for quantity, kind in ((RAW_LOSS, "raw"), (WEIGHTED_LOSS, "weighted"))
             ]
             groups.setdefault(self._head(term), []).extend(chart for chart in charts if chart.traces)
-        return [_folded(head, charts, 8) for head, charts in groups.items()]
+        return [Group(head, charts[:8], charts[8:]) for head, charts in groups.items()]
 
     def loss_shares(self) -> list[Group]:
         """Each data set's share of the weighted loss: a chart per term."""
-        return self._grouped(LOSS_SHARE, "share of the loss", _SHARE, (0, 1))
+        return self._by_term(LOSS_SHARE, "share of the loss", format=_SHARE, range=(0, 1))
 
     def gradient_shares(self) -> list[Group]:
         """Each data set's share of the gradient: a chart per head."""
-        return self._grouped(GRADIENT_SHARE, "share of the gradient", _SHARE, (0, 1))
+        return self._by_term(GRADIENT_SHARE, "share of the gradient", format=_SHARE, range=(0, 1))
 
     def weights(self) -> list[Group]:
         """The weights that change: a chart per term."""
-        charts = [self._of_entries(WEIGHT, term, "", "weight", shows=_changes, steps=True) for term in self._terms(WEIGHT)]
-        return _one_group([chart for chart in charts if chart.traces])
+        return self._by_term(WEIGHT, "weight", shows=lambda curve: len(set(curve.finite)) > 1, steps=True)
 
     def cosines(self) -> list[Group]:
         """The cosines between the gradients of two data sets: a chart per head."""
-        charts = [self._of_entries(GRADIENT_COSINE, term, "", "cosine", range=(-1, 1)) for term in self._terms(GRADIENT_COSINE)]
-        return _one_group([chart for chart in charts if chart.traces])
+        return self._by_term(GRADIENT_COSINE, "cosine", range=(-1, 1))
 
     def metrics(self) -> list[Group]:
         """The validation metrics: a chart per metric."""
-        return _one_group(self._plain(lambda run: run.log.metrics, ""), 6)
+        return _one_group(self._plain(lambda run: run.log.metrics), 6)
 
     def training(self) -> list[Group]:
         """mmengine's own training scalars: losses and learning rate first, the others collapsed."""
-        charts = self._plain(lambda run: run.log.training, "")
+        charts = self._plain(lambda run: run.log.training)
         first = [chart for name in ("loss", "lr", "grad_norm") for chart in charts if chart.title == name]
         rest = [chart for chart in charts if chart not in first]
         return [Group("", first or rest, rest if first else [])] if charts else []
 
-    def _grouped(self, quantity: str, y: str, format: str, range: tuple[float, float]) -> list[Group]:
-        charts = [self._of_entries(quantity, term, "", y, format=format, range=range) for term in self._terms(quantity)]
+    def _by_term(self, quantity: str, y: str, **look: Any) -> list[Group]:
+        charts = [self._of_entries(quantity, term, term, y, **look) for term in self._terms(quantity)]
         return _one_group([chart for chart in charts if chart.traces])
 
     def _terms(self, *quantities: str) -> list[str]:
@@ -151,14 +143,13 @@ class Charts:
 
     def _head(self, term: str) -> str:
         # Prefer a run with a record, which tells a head's path from its losses.
-        recorded = [run for run in self.runs if run.record]
-        return (recorded or self.runs)[0].split_term(term)[0]
+        return next((run for run in self.runs if run.record.heads), self.runs[0]).split_term(term)[0]
 
     def _of_entries(
         self,
         quantity: str,
         term: str,
-        kind: str,
+        title: str,
         y: str,
         *,
         shows: Callable[[Curve], bool] = lambda curve: bool(curve.finite),
@@ -166,7 +157,7 @@ class Charts:
         range: tuple[float, float] | None = None,
         steps: bool = False,
     ) -> Chart:
-        chart = Chart(f"{term}, {kind}" if kind else term, y, format, range, steps, from_zero=range is None)
+        chart = Chart(title, y, format, range, steps, from_zero=range is None)
         for number, run in enumerate(self.runs):
             for entry, curve in sorted(run.log.entries.items(), key=lambda item: self._numbers(item[0])):
                 if entry.quantity == quantity and entry.term == term and shows(curve):
@@ -177,32 +168,18 @@ class Charts:
     def _numbers(self, entry: Entry) -> list[int]:
         names = split_pair(entry.dataset, self.datasets) if entry.quantity == GRADIENT_COSINE else (entry.dataset,)
         # A pair's line has the colour of its last data set. The target goes first, or all lines would have the target's colour.
-        targets = {run.record.target for run in self.runs if run.record}
-        if len(names) == 2 and names[1] in targets:
+        if names[-1] in [run.record.target for run in self.runs]:
             names = names[::-1]
         return [self.datasets.index(name) for name in names if name in self.datasets]
 
-    def _plain(self, curves: Callable[[Run], dict[str, Curve]], y: str) -> list[Chart]:
+    def _plain(self, curves: Callable[[Run], dict[str, Curve]]) -> list[Chart]:
         charts: dict[str, Chart] = {}
         for number, run in enumerate(self.runs):
             for name, curve in curves(run).items():
-                chart = charts.setdefault(name, Chart(name, y))
+                chart = charts.setdefault(name, Chart(name, ""))
                 chart.traces.append(Line(run.name, number, [], *thin(curve)))
         return list(charts.values())
 
 
-def _changes(curve: Curve) -> bool:
-    return len(set(curve.finite)) > 1
-
-
-def _folded(title: str, charts: list[Chart], first: int) -> Group:
-    return Group(title, charts[:first], charts[first:])
-
-
 def _one_group(charts: list[Chart], first: int = 12) -> list[Group]:
-    return [_folded("", charts, first)] if charts else []
-
-
-def all_charts(groups: Iterable[Group]) -> list[Chart]:
-    """All charts of the groups, including collapsed ones."""
-    return [chart for group in groups for chart in (*group.charts, *group.more)]
+    return [Group("", charts[:first], charts[first:])] if charts else []

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -88,75 +88,56 @@ def read_log(folders: Sequence[Path]) -> Log:
         session = _read_session(folder / SCALARS)
         notes += [f"{folder.parent.name}/{folder.name}/{SCALARS}: {note}" for note in session.notes]
         if session.first_training_step is not None:
-            _forget_from(curves, session.first_training_step)
+            for points in curves.values():
+                for step in [step for step in points if step >= session.first_training_step]:
+                    del points[step]
         for key, points in session.curves.items():
             curves.setdefault(key, {}).update(points)
     log = Log(notes=notes)
     for (kind, name), points in curves.items():
         steps = sorted(points)
         curve = Curve(steps, [points[step] for step in steps])
-        if isinstance(name, Entry):
+        if isinstance(name, Entry) and steps:
             log.entries[name] = curve
-        elif curve.finite:
+        elif isinstance(name, str) and curve.finite:
             (log.training if kind == "training" else log.metrics)[name] = curve
     return log
-
-
-def _forget_from(curves: dict[_Key, dict[int, float | None]], first: int) -> None:
-    for key in list(curves):
-        curves[key] = {step: value for step, value in curves[key].items() if step < first}
-        if not curves[key]:
-            del curves[key]
 
 
 def _read_session(path: Path) -> _Session:
     session = _Session()
     try:
-        lines = path.read_bytes().split(b"\n")
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
     except FileNotFoundError:
         session.notes.append("not there, so this session has no curves.")
         return session
     except OSError as error:
         session.notes.append(f"could not be read ({error.strerror}).")
         return session
-    broken, damaged, cut_off, without_step, not_finite = 0, 0, False, 0, 0
+    unreadable, not_finite = 0, 0
     last_step, last_epoch = 0, None
-    for number, raw in enumerate(lines, start=1):
-        if not raw.strip():
-            continue
-        text, damage = _decoded(raw)
-        damaged += damage
+    for number, text in enumerate(lines, start=1):
         line = _parsed(text)
-        if line is None:
+        step = _whole(line.get("step", line.get("iter")))
+        if step is None or step < 0:
             # The last line has no line end if it is cut off.
-            cut_off, broken = (True, broken) if number == len(lines) else (cut_off, broken + 1)
+            if text.strip() and number == len(lines):
+                session.notes.append("the last line is cut off and left out (the run was killed, or is still writing).")
+            elif text.strip():
+                unreadable += 1
             continue
-        training = any(key in line for key in _OF_TRAINING) or any(parse_entry(key) for key in line)
-        step = _step_of(line)
-        if step is None:
-            without_step += 1
-            continue
+        training = any(key in line for key in _OF_TRAINING) or any(map(parse_entry, line))
         if training:
             last_step, last_epoch = step, _whole(line.get("epoch"))
-            if session.first_training_step is None or step < session.first_training_step:
-                session.first_training_step = step
+            session.first_training_step = min(step, session.first_training_step or step)
         elif step == last_epoch or step < last_step:
             # mmengine logs a validation by epoch, or at 0 in loops without epochs. It took place after the last training line.
             step = last_step
         not_finite += _add(session, line, step, "training" if training else "validation")
-    if cut_off:
-        session.notes.append("the last line is cut off and left out (the run was killed, or is still writing).")
-    for count, what in (
-        (broken, "not a JSON object and left out"),
-        (damaged, "not valid UTF-8; the damaged characters are replaced"),
-        (without_step, "without a step and left out"),
-    ):
-        if count:
-            session.notes.append(f"{count} {'line is' if count == 1 else 'lines are'} {what}.")
+    if unreadable:
+        session.notes.append(f"lines left out because they are not a JSON object with a step: {unreadable}.")
     if not_finite:
-        session.notes.append(
-            f"{not_finite} {'value is' if not_finite == 1 else 'values are'} NaN or infinite: a gap in the curve."
-        )
+        session.notes.append(f"values that are NaN or infinite, each a gap in its curve: {not_finite}.")
     if not session.curves and not session.notes:
         session.notes.append("holds no values.")
     return session
@@ -166,51 +147,24 @@ def _add(session: _Session, line: dict[str, Any], step: int, kind: str) -> int:
     """Adds a line's values to a session. Returns how many of them were not finite."""
     not_finite = 0
     for name, value in line.items():
-        number = _number(value)
-        if name in _CLOCKS or number is None:
+        if name in _CLOCKS or not isinstance(value, float):
             continue
         entry = parse_entry(name)
-        if not math.isfinite(number):
-            not_finite += 1
-        absent = not math.isfinite(number) or (kind == "validation" and entry is None and number == _NO_OBJECTS)
-        session.curves.setdefault((kind, entry or name), {})[step] = None if absent else number
+        finite = math.isfinite(value)
+        not_finite += not finite
+        absent = not finite or (kind == "validation" and entry is None and value == _NO_OBJECTS)
+        session.curves.setdefault((kind, entry or name), {})[step] = None if absent else value
     return not_finite
 
 
-def _decoded(raw: bytes) -> tuple[str, bool]:
-    """Returns the text, and whether damaged characters had to be replaced."""
+def _parsed(text: str) -> dict[str, Any]:
+    """Returns the JSON object in a line, with every number as a float; an empty one if there is none."""
     try:
-        return raw.decode("utf-8"), False
-    except UnicodeDecodeError:
-        return raw.decode("utf-8", errors="replace"), True
-
-
-def _parsed(text: str) -> dict[str, Any] | None:
-    try:
-        line = json.loads(text)
+        line = json.loads(text, parse_int=float)
     except (ValueError, RecursionError):
-        return None
-    return line if isinstance(line, dict) else None
-
-
-def _number(value: object) -> float | None:
-    """Returns a number as a float, and None for anything else. An integer too large for a float is infinite."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf
+        return {}
+    return line if isinstance(line, dict) else {}
 
 
 def _whole(value: object) -> int | None:
-    number = _number(value)
-    return int(number) if number is not None and number.is_integer() else None
-
-
-def _step_of(line: dict[str, Any]) -> int | None:
-    return next((step for step in map(_whole, _values(line, "step", "iter")) if step is not None and step >= 0), None)
-
-
-def _values(line: dict[str, Any], *keys: str) -> Iterable[object]:
-    return (line[key] for key in keys if key in line)
+    return int(value) if isinstance(value, float) and value.is_integer() else None

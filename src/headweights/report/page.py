@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from plotly.offline import get_plotlyjs
 
 from headweights import __version__
 from headweights.errors import WeightError
-from headweights.report.charts import Charts, Group, all_charts
+from headweights.report.charts import Charts, Group
 from headweights.report.pictures import Picture, pictures_of
 from headweights.report.run import Run, read_runs
 from headweights.report.tables import differences, weight_table
@@ -61,15 +61,19 @@ def write_report(work_dirs: Sequence[Path], out: Path) -> Path:
 
 @dataclass
 class _Section:
-    """A section of charts. `empty` is the text if there are no charts."""
+    """A section of charts. `short` is its name in the navigation, `empty` the text if there are no charts."""
 
-    anchor: str
     short: str
     title: str
     intro: str
     groups: list[Group]
     empty: str
-    warnings: list[tuple[int, list[int], str]]
+    warnings: list[tuple[int, list[int], str]] = field(default_factory=list)
+
+    @property
+    def anchor(self) -> str:
+        """Its id on the page."""
+        return self.short.lower().replace(" ", "-")
 
 
 @dataclass
@@ -89,7 +93,7 @@ def make_page(runs: Sequence[Run]) -> str:
     """The HTML of the report, including Plotly's script, styles, data and images."""
     datasets = list(dict.fromkeys(name for run in runs for name in run.datasets))
     sections = _sections(runs, datasets)
-    charts = all_charts(group for section in sections for group in section.groups)
+    charts = [chart for section in sections for group in section.groups for chart in (*group.charts, *group.more)]
     numbers = {id(chart): n for n, chart in enumerate(charts)}
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined, loader=jinja2.BaseLoader()
@@ -133,37 +137,28 @@ def _sections(runs: Sequence[Run], datasets: Sequence[str]) -> list[_Section]:
     constant = "The weights did not change; the table above has them." if WEIGHT in logged else _absent(WEIGHT)
     return [
         _Section(
-            "losses",
             "Losses",
             "Losses by data set and head",
             "Raw: as if every weight were 1. Weighted: what trains the detector.",
             charts.losses(),
             _absent(RAW_LOSS, WEIGHTED_LOSS),
-            [],
         ),
         _Section(
-            "shares",
             "Loss shares",
             "Shares of the loss",
             "Each data set's share of a head's weighted loss.",
             charts.loss_shares(),
             _absent(LOSS_SHARE),
-            [],
         ),
+        _Section("Over time", "Weights over time", "The weights that change.", charts.weights(), constant),
         _Section(
-            "weights-over-time", "Over time", "Weights over time", "The weights that change.", charts.weights(), constant, []
-        ),
-        _Section(
-            "gradient-shares",
             "Gradient shares",
             "Shares of the gradient",
             "Each data set's share of the gradient that a head sends into the features.",
             charts.gradient_shares(),
             _absent(GRADIENT_SHARE),
-            [],
         ),
         _Section(
-            "cosines",
             "Cosines",
             "Gradient cosines",
             "1: two data sets pull a head in the same direction; 0: they are unrelated; below 0: they work against each other. "
@@ -173,22 +168,18 @@ def _sections(runs: Sequence[Run], datasets: Sequence[str]) -> list[_Section]:
             opposed,
         ),
         _Section(
-            "validation",
             "Validation",
             "Validation",
             "If mmengine counts epochs, a value is drawn at the last training step logged before it.",
             charts.metrics(),
             "No validation metrics in the log.",
-            [],
         ),
         _Section(
-            "training",
             "Training",
             "Training as logged",
             "mmengine's own scalars, over all data sets together.",
             charts.training(),
             "No training losses in the log.",
-            [],
         ),
     ]
 
@@ -201,20 +192,21 @@ def _facts(run: Run) -> str:
     facts = [f"{number(run.log.last_step)} steps logged"]
     if len(run.sessions) > 1:
         facts.append(f"{len(run.sessions)} sessions, the last from {run.sessions[-1]}")
-    if run.record and run.record.target:
+    if run.record.target:
         facts.append(f"target: {run.record.target}")
     return ", ".join(facts)
 
 
 def _shown(name: str, n: int, runs: Sequence[Run]) -> _Shown:
-    recorded = [(run, dataset) for run in runs if run.record for dataset in run.record.datasets if dataset.name == name]
+    recorded = [(run, dataset) for run in runs for dataset in run.record.datasets if dataset.name == name]
     facts: list[str] = []
     pictures: list[Picture] = []
     if recorded:
         dataset = recorded[0][1]
-        for value, unit in ((dataset.images, "images"), (dataset.objects, "objects")):
-            facts += [] if value is None else [f"{number(value)} {unit}"]
-        facts += [] if dataset.drawn is None else [f"{percent(dataset.drawn)} of all drawn images"]
+        counts = ((dataset.images, "images"), (dataset.objects, "objects"))
+        facts = [f"{number(value)} {unit}" for value, unit in counts if value is not None]
+        if dataset.drawn is not None:
+            facts.append(f"{percent(dataset.drawn)} of all drawn images")
         if dataset.classes:
             more = len(dataset.classes) - 8
             facts.append("classes: " + ", ".join(dataset.classes[:8]) + (f" and {more} more" if more > 0 else ""))
@@ -222,18 +214,11 @@ def _shown(name: str, n: int, runs: Sequence[Run]) -> _Shown:
         pictures = pictures_of(dataset, run.path)
         if any(picture.uri for picture in pictures):
             break
+    words = []
+    for run_number, run in enumerate(runs):
+        if name in run.datasets:
+            logged = " (as last logged)" if run.table and not run.record.table else ""
+            words.append((run_number, run.name, dataset_in_words(run.table, name) + logged))
     without = "" if pictures else "No sample images were recorded." if recorded else "Not recorded, so there are no images."
-    return _Shown(
-        name,
-        n,
-        " · ".join(facts),
-        any(run.record and run.record.target == name for run in runs),
-        [(number_, run.name, _words(run, name)) for number_, run in enumerate(runs) if name in run.datasets],
-        pictures,
-        without,
-    )
-
-
-def _words(run: Run, dataset: str) -> str:
-    logged = any(row.source == "log" for row in run.table)
-    return dataset_in_words(run.table, dataset) + (" (as last logged)" if logged else "")
+    is_target = any(run.record.target == name for run in runs)
+    return _Shown(name, n, " · ".join(facts), is_target, words, pictures, without)

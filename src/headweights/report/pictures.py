@@ -96,10 +96,11 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
 
 def _boxes(sample: Sample, classes: Sequence[str]) -> list[Box]:
     boxes = []
+    weights = sample.object_weights or []
     for index, (left, top, right, bottom) in enumerate(sample.boxes):
         label = sample.labels[index] if index < len(sample.labels) else None
         title = "" if label is None else (classes[label] if 0 <= label < len(classes) else f"class {label}")
-        weight = _at(sample.object_weights, index)
+        weight = weights[index] if index < len(weights) else None
         if weight is not None:
             title = f"{title}, weight {number(weight)}".lstrip(", ")
         # Weight 1 is a normal line, lower weights are thinner and fainter, higher ones thicker up to weight 2.
@@ -107,10 +108,6 @@ def _boxes(sample: Sample, classes: Sequence[str]) -> list[Box]:
         line, opacity = 1.0 + strength, 0.35 + 0.65 * min(strength, 1.0)
         boxes.append(Box(left, top, max(0.0, right - left), max(0.0, bottom - top), title, line, round(opacity, 2)))
     return boxes
-
-
-def _at(values: Sequence[float] | None, index: int) -> float | None:
-    return values[index] if values is not None and index < len(values) else None
 
 
 def _caption(sample: Sample) -> str:

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from statistics import fmean
 from typing import Any, TypeVar
 
 from headweights.report.log import Curve
-from headweights.report.run import Run
-from headweights.report.settings import NAMED
-from headweights.report.words import NOTHING, number, percent, schedule_in_words
-from headweights.run_record.log_entries import RAW_LOSS
-from headweights.run_record.schema import WeightRecord
+from headweights.report.run import NAMED, Run
+from headweights.report.words import NOTHING, number, of_head, percent, schedule_in_words
+from headweights.run_record.schema import DataSetRecord, WeightRecord
 
 # Settings that differ between any two runs.
 _IGNORED = ("work_dir", "experiment_name", "visualizer", "vis_backends", "_wandb")
-_MOST_SETTINGS = 200
 _UNKNOWN = "unknown"
 _K = TypeVar("_K")
 
@@ -29,7 +25,6 @@ class Cell:
     """A data set's weight in a head, and the weights of losses that differ from it."""
 
     weight: str = ""
-    schedule: str = ""
     share: str = ""
     is_default: bool = False
     losses: list[tuple[str, str]] = field(default_factory=list)
@@ -64,7 +59,7 @@ class Difference:
 
     what: str
     values: list[str]
-    deltas: list[str]
+    deltas: list[str] = field(default_factory=list)
     datasets: list[int] = field(default_factory=list)
 
 
@@ -76,77 +71,53 @@ class Differences:
         set: Weights and main settings that differ.
         settings: Other settings that differ.
         outcomes: The last step and the validation metrics.
-        losses: Raw losses at the end.
         same: Main settings that are the same in all runs.
-        left_out: The number of differing settings that are not in `settings`.
     """
 
     set: list[Difference]
     settings: list[Difference]
     outcomes: list[Difference]
-    losses: list[Difference]
     same: list[str]
-    left_out: int
 
 
 def weight_table(run: Run, number_of_run: int, datasets: Sequence[str]) -> WeightTable:
     """The weights of one run, by data set and head."""
     table = run.table
-    recorded = {head.path: head.class_name for head in run.record.heads} if run.record else {}
+    recorded = {head.path: head.class_name for head in run.record.heads}
     heads = {row.head: recorded.get(row.head, "") for row in table}
-    known = {dataset.name: dataset for dataset in run.record.datasets} if run.record else {}
+    known = {dataset.name: dataset for dataset in run.record.datasets}
     rows = []
     for name in run.datasets:
-        dataset = known.get(name)
-        rows.append(
-            WeightRow(
-                name,
-                datasets.index(name),
-                number(dataset.images if dataset else None),
-                number(dataset.objects if dataset else None),
-                percent(dataset.drawn if dataset else None),
-                [_cell([row for row in table if row.dataset == name and row.head == head]) for head in heads],
-            )
-        )
-    source = "" if run.record and run.record.table else "as last logged; the run did not record them"
+        dataset = known.get(name, DataSetRecord(name=name))
+        cells = [_cell([row for row in table if row.dataset == name and row.head == head]) for head in heads]
+        counts = number(dataset.images), number(dataset.objects), percent(dataset.drawn)
+        rows.append(WeightRow(name, datasets.index(name), *counts, cells))
+    source = "" if run.record.table else "as last logged; the run did not record them"
     return WeightTable(number_of_run, run.name, list(heads.items()), rows, source)
 
 
 def _cell(rows: Sequence[WeightRecord]) -> Cell:
     if not rows:
         return Cell(NOTHING)
-    whole = next((row for row in rows if not row.loss), None)
-    losses = [row for row in rows if row.loss]
-    if whole is None and len({(_full_weight(row), row.share) for row in losses}) == 1:
-        # The head has no row of its own, but all its losses have the same weight.
-        whole, losses = losses[0], []
-    if whole is None:
-        return Cell(losses=[(row.loss, _full_weight(row) + _share(row)) for row in losses])
-    return Cell(
-        number(whole.weight) + _effective(whole),
-        schedule_in_words(whole.schedule) if whole.schedule else "",
-        "" if whole.share is None else percent(whole.share),
-        whole.source == "default",
-        [(row.loss, _full_weight(row) + _share(row)) for row in losses if _full_weight(row) != _full_weight(whole)],
-    )
-
-
-def _full_weight(row: WeightRecord) -> str:
-    """The weight or schedule, with the effective weight if it differs."""
-    return _weight(row) + ("" if row.schedule else _effective(row))
-
-
-def _effective(row: WeightRecord) -> str:
-    changed = row.effective_weight is not None and abs(row.effective_weight - row.weight) > 1e-9
-    return f", effective {number(row.effective_weight)}" if changed else ""
-
-
-def _share(row: WeightRecord) -> str:
-    return "" if row.share is None else f" ({percent(row.share)})"
+    by_loss = {row.loss: row for row in rows}
+    # One weight stands for all losses of a head without a row of its own only if their shares agree too.
+    common, differing = of_head({row.loss: (_weight(row), "" in by_loss or row.share) for row in rows})
+    losses = [
+        (loss, weight + ("" if by_loss[loss].share is None else f" ({percent(by_loss[loss].share)})"))
+        for loss, (weight, _) in differing.items()
+    ]
+    if common is None:
+        return Cell(losses=losses)
+    whole = by_loss.get("", rows[0])
+    return Cell(common[0], "" if whole.share is None else percent(whole.share), whole.source == "default", losses)
 
 
 def _weight(row: WeightRecord) -> str:
-    return schedule_in_words(row.schedule) if row.schedule else number(row.weight)
+    """The weight or schedule, with the effective weight if it differs."""
+    if row.schedule:
+        return schedule_in_words(row.schedule)
+    changed = row.effective_weight is not None and abs(row.effective_weight - row.weight) > 1e-9
+    return number(row.weight) + (f", effective {number(row.effective_weight)}" if changed else "")
 
 
 def differences(runs: Sequence[Run], datasets: Sequence[str]) -> Differences:
@@ -154,54 +125,41 @@ def differences(runs: Sequence[Run], datasets: Sequence[str]) -> Differences:
     set_: list[Difference] = []
     same: list[str] = []
     for label, path in NAMED.items():
-        _compare(label, _setting(runs, path), set_, same)
-    weights = [{(row.dataset, row.head, row.loss): _full_weight(row) for row in run.table} for run in runs]
+        _compare(label, path, runs, set_, same)
+    weights = [{(row.dataset, row.head, row.loss): _weight(row) for row in run.table} for run in runs]
     equal = True
     for dataset, head in dict.fromkeys((dataset, head) for dataset, head, _ in _union(weights)):
         losses = dict.fromkeys(loss for name, path, loss in _union(weights) if (name, path) == (dataset, head))
-        rows = {loss: [_weight_in(table, dataset, head, loss) for table in weights] for loss in losses}
-        common = rows.get("")
-        if common is None and len(set(map(tuple, rows.values()))) == 1:
-            common = next(iter(rows.values()))
-        if common is not None:
-            rows = {"": common} | {loss: values for loss, values in rows.items() if values != common}
-        for loss, values in rows.items():
+        common, rows = of_head({loss: tuple(_weight_in(table, dataset, head, loss) for table in weights) for loss in losses})
+        for loss, values in [("", common or ()), *rows.items()]:
             if len(set(values)) > 1:
                 equal = False
                 what = f"weight in {head}" + (f", {loss}" if loss else "")
-                set_.append(Difference(f"{dataset}: {what}", values, [], _numbers([dataset], datasets)))
+                set_.append(Difference(f"{dataset}: {what}", list(values), datasets=[datasets.index(dataset)]))
     if equal and all(weights):
         same.append("all weights")
     settings: list[Difference] = []
-    for path in _union([run.settings for run in runs]):
-        if path not in NAMED.values() and not path.startswith(_IGNORED):
-            _compare(path, _setting(runs, path), settings, [])
-    if any(not run.settings for run in runs):
-        # Every setting would differ from the unknown ones.
-        settings = []
-    return Differences(
-        set_, settings[:_MOST_SETTINGS], _outcomes(runs), _losses(runs, datasets), same, max(0, len(settings) - _MOST_SETTINGS)
-    )
+    if all(run.settings for run in runs):
+        for path in _union([run.settings for run in runs]):
+            if path not in NAMED.values() and not path.startswith(_IGNORED):
+                _compare(path, path, runs, settings, [])
+    return Differences(set_, settings, _outcomes(runs), same)
 
 
 def _weight_in(table: dict[tuple[str, str, str], str], dataset: str, head: str, loss: str) -> str:
     """The weight in a run's table: of the loss, else of its head. If the run has the data set but neither weight, it is 1."""
     if not table:
         return _UNKNOWN
-    of_head = {of: weight for (name, path, of), weight in table.items() if (name, path) == (dataset, head)}
-    if not of_head:
+    by_loss = {of: weight for (name, path, of), weight in table.items() if (name, path) == (dataset, head)}
+    if not by_loss:
         return "1" if any(name == dataset for name, _, _ in table) else NOTHING
-    common = next(iter(of_head.values())) if len(set(of_head.values())) == 1 else NOTHING
-    return of_head.get(loss, of_head.get("", common))
+    return by_loss.get(loss, of_head(by_loss)[0] or NOTHING)
 
 
-def _setting(runs: Sequence[Run], path: str) -> list[str]:
-    return [run.settings.get(path, NOTHING) if run.settings else _UNKNOWN for run in runs]
-
-
-def _compare(label: str, values: list[str], differing: list[Difference], same: list[str]) -> None:
+def _compare(label: str, path: str, runs: Sequence[Run], differing: list[Difference], same: list[str]) -> None:
+    values = [run.settings.get(path, NOTHING) if run.settings else _UNKNOWN for run in runs]
     if len(set(values)) > 1:
-        differing.append(Difference(label, values, []))
+        differing.append(Difference(label, values))
     elif values[0] not in (NOTHING, _UNKNOWN):
         same.append(f"{label} {values[0]}")
 
@@ -217,21 +175,11 @@ def _outcomes(runs: Sequence[Run]) -> list[Difference]:
     return rows
 
 
-def _losses(runs: Sequence[Run], datasets: Sequence[str]) -> list[Difference]:
-    """The raw loss of each data set in each term, averaged over the last quarter of the log because single values are noisy."""
-    rows = []
-    losses = [{entry: curve for entry, curve in run.log.entries.items() if entry.quantity == RAW_LOSS} for run in runs]
-    for entry in _union(losses):
-        values = _each([curves.get(entry) for curves in losses], lambda values: fmean(values[-max(1, len(values) // 4) :]))
-        rows.append(_numeric(f"{entry.dataset}: {entry.term}", values, _numbers([entry.dataset], datasets)))
-    return rows
-
-
 def _each(curves: Sequence[Curve | None], of: Callable[[list[float]], float]) -> list[float | None]:
     return [of(curve.finite) if curve is not None and curve.finite else None for curve in curves]
 
 
-def _numeric(what: str, values: Sequence[float | None], datasets: list[int] | None = None) -> Difference:
+def _numeric(what: str, values: Sequence[float | None]) -> Difference:
     first = values[0]
     deltas = [""]
     for value in values[1:]:
@@ -239,12 +187,8 @@ def _numeric(what: str, values: Sequence[float | None], datasets: list[int] | No
         deltas.append(
             "" if delta is None else "same" if delta == 0 else ("+" if delta > 0 else "") + number(float(f"{delta:.3g}"))
         )
-    return Difference(what, [number(value) for value in values], deltas, datasets or [])
+    return Difference(what, [number(value) for value in values], deltas)
 
 
 def _union(tables: Iterable[dict[_K, Any]]) -> list[_K]:
     return list(dict.fromkeys(key for table in tables for key in table))
-
-
-def _numbers(names: Sequence[str], datasets: Sequence[str]) -> list[int]:
-    return [datasets.index(name) for name in names if name in datasets]

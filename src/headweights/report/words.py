@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 from headweights.contributions.words import opposing
 from headweights.report.run import Run
 from headweights.run_record.log_entries import GRADIENT_COSINE, split_pair
 from headweights.run_record.schema import ScheduleRecord, WeightRecord
+
+_T = TypeVar("_T")
 
 # Shown if there is no value.
 NOTHING = "\N{EN DASH}"
@@ -82,22 +85,36 @@ def schedule_in_words(schedule: ScheduleRecord) -> str:
     return f"from {number(first)}{through} to {number(last)} {span} ({schedule.schedule})"
 
 
+def of_head(by_loss: Mapping[str, _T]) -> tuple[_T | None, dict[str, _T]]:
+    """Separates what holds for a whole head from what holds for single losses.
+
+    Args:
+        by_loss: The values of a head by loss; that of the whole head at ``''``, if it has one.
+
+    Returns:
+        The value of the whole head, else the one that all losses have, else None; and the losses with another value.
+    """
+    common = by_loss.get("")
+    if common is None and len(set(by_loss.values())) == 1:
+        common = next(iter(by_loss.values()))
+    return common, {loss: value for loss, value in by_loss.items() if loss and value != common}
+
+
 def dataset_in_words(table: Sequence[WeightRecord], dataset: str) -> str:
     """The weights of a data set, e.g. 'one fifth (0.2) in roi_head; its classification one twentieth (0.05)'."""
-    rows = [row for row in table if row.dataset == dataset]
-    if not rows:
+    heads: dict[str, dict[str, str]] = {}
+    for row in table:
+        if row.dataset == dataset:
+            heads.setdefault(row.head, {})[row.loss] = _row_in_words(row)
+    if not heads:
         return "no weights recorded"
-    heads = list(dict.fromkeys(row.head for row in rows))
-    whole = {row.head: _row_in_words(row) for row in rows if not row.loss}
     phrases: list[str] = []
     full: list[str] = []
-    for head in heads:
-        losses = [(row.loss, _row_in_words(row)) for row in rows if row.head == head and row.loss]
-        common = whole.get(head)
-        differing = [(loss, words) for loss, words in losses if words != common]
-        if common is None and losses and len({words for _, words in losses}) == 1:
-            common, differing = losses[0][1], []
-        parts = [f"its {_LOSSES.get(loss, loss)} {words}" for loss, words in differing]
+    found = {head: of_head(by_loss) for head, by_loss in heads.items()}
+    if len(heads) > 1 and len({common for common, _ in found.values()}) == 1 and not any(other for _, other in found.values()):
+        return f"{next(iter(found.values()))[0]} in every head"
+    for head, (common, differing) in found.items():
+        parts = [f"its {_LOSSES.get(loss, loss)} {words}" for loss, words in differing.items()]
         if common == "full weight" and not parts:
             full.append(head)
         elif common is None:
@@ -106,8 +123,6 @@ def dataset_in_words(table: Sequence[WeightRecord], dataset: str) -> str:
             phrases.append("; ".join([f"{common} in {head}", *parts]))
     if not phrases:
         return "full weight in every head"
-    if len(heads) > 1 and len(phrases) == len(heads) and len(set(whole.values())) == 1 and not any("; " in p for p in phrases):
-        return f"{next(iter(whole.values()))} in every head"
     if full:
         phrases.append("full weight in " + (", ".join(full) if len(full) <= 2 else "every other head"))
     return "; ".join(phrases)
@@ -124,4 +139,4 @@ def opposed_gradients(run: Run) -> list[tuple[tuple[str, str], str]]:
         for entry, curve in run.log.entries.items()
         if entry.quantity == GRADIENT_COSINE
     }
-    return [((found.one, found.other), str(found)) for found in opposing(cosines, run.record.target if run.record else None)]
+    return [((found.one, found.other), str(found)) for found in opposing(cosines, run.record.target)]

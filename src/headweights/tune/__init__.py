@@ -1,6 +1,6 @@
 """`headweights tune`: searches the weights of a user's config with Optuna.
 
 The modules: `space` is the search space, independent of any framework; `plan` reads data sets, heads and validation from a
-config; `trial` runs one training with mmengine's `Runner`; `storage` and `study` wrap Optuna's; `worker` runs trials, and
-`process` runs a worker in its own process; `progress` and `result` print and write the output; `run` calls all of these.
+config; `trial` runs one training with mmengine's `Runner`; `study` wraps Optuna's studies and storages; `worker` runs trials, and
+`process` runs a worker in its own process; `result` prints and writes the output; `run` calls all of these.
 """

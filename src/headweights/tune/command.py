@@ -15,11 +15,8 @@ from headweights.errors import WeightError
 
 # The packages that the search imports, and the commands that install them. The extra would replace upstream's mmdetection.
 NEEDED = {
-    "mmengine": 'pip install --no-build-isolation "headweights[tune]"',
-    "mmcv": 'pip install --no-build-isolation "headweights[tune]"',
-    "mmdet": 'pip install --no-build-isolation "headweights[tune]"',
-    "optuna": "pip install optuna plotly",
-    "plotly": "pip install optuna plotly",
+    **dict.fromkeys(("mmengine", "mmcv", "mmdet"), 'pip install --no-build-isolation "headweights[tune]"'),
+    **dict.fromkeys(("optuna", "plotly"), "pip install optuna plotly"),
 }
 
 

@@ -28,7 +28,7 @@ from headweights.weights.block import parse_block
 GREATER, LESS = "greater", "less"
 
 # Entries of a config that may change without making it another search.
-_NO_MATTER = ("work_dir", "log_level", "visualizer", "vis_backends", "resume", "launcher", "custom_imports", "custom_hooks")
+_IRRELEVANT = ("work_dir", "log_level", "visualizer", "vis_backends", "resume", "launcher", "custom_imports", "custom_hooks")
 _VALIDATION = {
     "val_dataloader": "val_dataloader=dict(...)",
     "val_evaluator": "val_evaluator=dict(type='CocoMetric', ann_file=..., metric='bbox')",
@@ -84,14 +84,7 @@ def make_plan(
 ) -> Plan:
     """Builds the model and the training data of a config, without GPU or workers, and plans the search.
 
-    Args:
-        path: The config.
-        options: ``key=value``, as mmdetection's ``--cfg-options``.
-        target: The data set that the detector is meant for. Default: None, the hook's ``target``.
-        heads: The heads and losses to weigh. Default: all outermost heads.
-        low, high: The range of the weights.
-        metric: A metric of the validation. Default: None, the config's ``save_best``, else the first one that is known.
-        seed: The seed of trainings whose config sets none.
+    The arguments are those of the command; ``options`` are its ``--cfg-options``.
 
     Raises:
         WeightError: The config cannot be read or trained with a ``LossWeightHook``, it has only one data set or no validation, or
@@ -196,14 +189,21 @@ def _rule(config: Any, metric: str | None) -> tuple[str, str | None]:
     if metric is None:
         return GREATER, None
     keys = {name: checkpoint[name] for name in ("greater_keys", "less_keys") if name in checkpoint}
-    given = dict(zip(best, rules)).get(metric)
-    try:
-        return CheckpointHook(save_best=metric, rule=given, **keys).rules[0], metric
-    except ValueError:
+    rule = known_rule(metric, rule=dict(zip(best, rules)).get(metric), **keys)
+    if rule is None:
         raise WeightError(
             f"--metric {metric}: mmengine does not know whether more or less of it is better. Say so in the config: "
             f"default_hooks=dict(checkpoint=dict(save_best={metric!r}, rule='greater'))."
-        ) from None
+        )
+    return rule, metric
+
+
+def known_rule(metric: str, **arguments: Any) -> str | None:
+    """Whether greater or less of a metric is better, by mmengine's ``CheckpointHook`` with these arguments; None if unknown."""
+    try:
+        return str(CheckpointHook(save_best=metric, **arguments).rules[0])
+    except ValueError:
+        return None
 
 
 def _validations(loop: Any) -> int | None:
@@ -224,25 +224,22 @@ def _validations(loop: Any) -> int | None:
 
 
 def _described(config: Any, space: Space, hook: Mapping[str, Any], metric: str | None, rule: str, seed: int) -> dict[str, Any]:
-    """Describes a search as JSON. It has a digest of every entry of the config, so that a changed entry can be named."""
-    entries = {name: value for name, value in config.to_dict().items() if name not in _NO_MATTER}
+    """Describes a search as JSON, with a digest of every entry of the config, so that a changed entry can be named."""
+    entries = {name: value for name, value in config.to_dict().items() if name not in _IRRELEVANT}
     hooks = weight_hooks(config, {name: value for name, value in hook.items() if name not in ("weights", "interval", "target")})
+    own_seed = (config.get("randomness") or {}).get("seed")
     described = {
         "target": space.target,
         "weights that are searched": list(space.parameters),
         "range": [space.low, space.high],
         "metric": [metric or "first known", rule],
         "weights that are kept": repr(space.block(hook["weights"], space.unweighted)),
-        "seed of the trainings": None if _seeded(config) else seed,
+        "seed of the trainings": seed if own_seed is None else None,
         **{f"config: {name}": _digest(value) for name, value in entries.items()},
         "config: custom_hooks": _digest([dict(entry) for entry in hooks]),
     }
     decoded: dict[str, Any] = json.loads(json.dumps(described))
     return decoded
-
-
-def _seeded(config: Any) -> bool:
-    return (config.get("randomness") or {}).get("seed") is not None
 
 
 def _digest(value: Any) -> str:

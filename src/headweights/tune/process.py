@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import pickle
 import signal
 from pathlib import Path
 from typing import Any, NoReturn
 
 
-def run_worker(job: bytes, number: int, lock: Any, errors: Any, log: Path) -> None:
+def run_worker(job: bytes, number: int, lock: Any, errors: Any, log: Path, environment: dict[str, str]) -> None:
     """Trains trials until the study has enough of them or the parent process is gone.
 
     SIGTERM interrupts it. It ignores Ctrl-C, since the parent process handles it.
@@ -21,7 +22,9 @@ def run_worker(job: bytes, number: int, lock: Any, errors: Any, log: Path) -> No
         lock: The lock that the workers of the command share.
         errors: A queue for error messages.
         log: The file for output outside of trials.
+        environment: Environment variables for torch, which is not loaded yet.
     """
+    os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _interrupted)
     with (
@@ -30,25 +33,21 @@ def run_worker(job: bytes, number: int, lock: Any, errors: Any, log: Path) -> No
         contextlib.redirect_stderr(file),
         contextlib.suppress(KeyboardInterrupt),
     ):
-        _work(job, number, lock, errors)
+        import optuna
 
+        from headweights.errors import WeightError
+        from headweights.tune.study import open_storage
+        from headweights.tune.worker import Worker, in_words
 
-def _work(job: bytes, number: int, lock: Any, errors: Any) -> None:
-    import optuna
-
-    from headweights.errors import WeightError
-    from headweights.tune.storage import open_storage
-    from headweights.tune.worker import Worker, in_words
-
-    optuna.logging.set_verbosity(optuna.logging.CRITICAL)
-    parent = multiprocessing.parent_process()
-    try:
-        loaded = pickle.loads(job)
-        Worker(loaded, open_storage(loaded.storage), number, lock, goes_on=lambda: parent is None or parent.is_alive()).work()
-    except WeightError as error:
-        errors.put(str(error))
-    except Exception as error:  # from the storage
-        errors.put(f"worker {number} stopped: {in_words(error)}")
+        optuna.logging.set_verbosity(optuna.logging.CRITICAL)
+        parent = multiprocessing.parent_process()
+        try:
+            loaded = pickle.loads(job)
+            Worker(loaded, open_storage(loaded.storage), number, lock, goes_on=lambda: parent is None or parent.is_alive()).work()
+        except WeightError as error:
+            errors.put(str(error))
+        except Exception as error:  # from the storage
+            errors.put(f"worker {number} stopped: {in_words(error)}")
 
 
 def _interrupted(*_: Any) -> NoReturn:

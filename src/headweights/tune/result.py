@@ -1,35 +1,115 @@
-"""The result of a search: the best trials, the block to paste, a config to train and a page of charts."""
+"""What a search shows: its progress, the best trials, the block to paste, a config to train and a page of charts."""
 
 from __future__ import annotations
 
 import ast
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import optuna
 from mmengine.config import Config
+from optuna.trial import FrozenTrial, TrialState
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from headweights.check.fix import as_config
 from headweights.mmdet.config import is_weight_hook, read_config, weight_hooks, with_import
 from headweights.tune.plan import GREATER, Plan, validation_is_test
-from headweights.tune.progress import best_of
 from headweights.tune.space import rounded
-from headweights.tune.study import KIND, METRIC, OWN, UNWEIGHTED, StudyStatus
+from headweights.tune.study import KIND, OWN, REASON, UNWEIGHTED, StudyStatus, status_of
 
 # How many of the best trials the table has.
 _MOST_ROWS = 5
 
 
+class TrialProgress:
+    """Prints every finished trial of the study, from any worker, and shows the running ones.
+
+    Args:
+        console: Where to print.
+        study: The study.
+        plan: The search.
+        trials: The number of trials to reach.
+
+    Attributes:
+        bar: The bar; it is shown while it is entered.
+    """
+
+    def __init__(self, console: Console, study: optuna.Study, plan: Plan, trials: int) -> None:
+        self.console = console
+        self.study = study
+        self.plan = plan
+        self._printed = {trial.number for trial in status_of(study).finished}
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[running]}"),
+            console=console,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._task = self.bar.add_task("trials", total=trials, completed=len(self._printed), running="")
+        self._updating = threading.Lock()
+
+    def update(self) -> None:
+        """Reads the study and updates the output. Safe to call from several threads."""
+        with self._updating:
+            status = status_of(self.study)
+            for trial in status.finished:
+                if trial.number not in self._printed:
+                    self._printed.add(trial.number)
+                    self.console.print(self._line(trial, status.complete), highlight=False, soft_wrap=True)
+            running = ", ".join(map(self._running, status.running))
+            self.bar.update(self._task, completed=len(status.finished), running=running and f"training {running}")
+
+    def _running(self, trial: FrozenTrial) -> str:
+        if trial.last_step is None:
+            return f"{trial.number}"
+        return f"{trial.number} ({trial.intermediate_values[trial.last_step]:.4g} at validation {trial.last_step})"
+
+    def _line(self, trial: FrozenTrial, complete: list[FrozenTrial]) -> str:
+        if trial.state == TrialState.COMPLETE:
+            outcome = f"[bold]{trial.value:.4g}[/]"
+        elif trial.state == TrialState.PRUNED:  # Optuna makes the last reported value the value of a pruned trial
+            outcome = f"pruned after validation {trial.last_step} of {self.plan.validations or '?'}: {trial.value:.4g}"
+        else:
+            outcome = f"[red]failed[/]: {escape(str(trial.user_attrs[REASON]))}"
+        kind = trial.user_attrs.get(KIND)
+        weights = escape(f"({kind})" if kind else weights_in_words(trial))
+        duration = f"{trial.duration.total_seconds():.0f} s" if trial.duration else ""
+        earlier = [other for other in complete if other.number <= trial.number] or complete
+        best = next(iter(ranked(earlier, self.plan.rule)), trial)
+        so_far = "" if best == trial else f", best so far {best.value:.4g} (trial {best.number})"
+        return f"trial {trial.number}: {outcome}  {weights}  {duration}{so_far}"
+
+
+def ranked(complete: list[FrozenTrial], rule: str) -> list[FrozenTrial]:
+    """The complete trials, the best first; of equal ones the earliest first."""
+    return sorted(complete, key=lambda trial: trial.value or 0.0, reverse=rule == GREATER)
+
+
+def weights_in_words(trial: FrozenTrial) -> str:
+    """The weights of a trial, such as ``'rendered: rpn_head 0.5, roi_head 0.1'``."""
+    by_dataset: dict[str, list[str]] = {}
+    for name, value in trial.params.items():
+        dataset, _, address = name.rpartition(": ")
+        by_dataset.setdefault(dataset, []).append(f"{address} {rounded(value):g}")
+    return "; ".join(f"{dataset}: {', '.join(weights)}" for dataset, weights in by_dataset.items())
+
+
 def best_table(plan: Plan, status: StudyStatus, metric: str) -> Table:
     """A table of the best trials, the unweighted detector and the config's own weights."""
-    ranked = sorted(status.complete, key=lambda trial: trial.value or 0.0, reverse=plan.rule == GREATER)
     table = Table(title=f"The best of {len(status.finished)} trials")
     for heading in ("trial", metric, *(name.replace(": ", "\n") for name in plan.space.parameters), ""):
         table.add_column(heading, justify="left" if not heading else "right")
-    for place, trial in enumerate(ranked):
+    for place, trial in enumerate(ranked(status.complete, plan.rule)):
         kind = str(trial.user_attrs.get(KIND, ""))
         if place < _MOST_ROWS or kind:
             weights = [f"{rounded(trial.params[name]):g}" for name in plan.space.parameters]
@@ -39,8 +119,8 @@ def best_table(plan: Plan, status: StudyStatus, metric: str) -> Table:
 
 def conclusions(plan: Plan, status: StudyStatus, metric: str) -> Iterator[str]:
     """Sentences that compare the best trial with the baselines, and say how far to trust the comparison."""
-    best = best_of(status.complete, plan.rule)
-    assert best is not None and best.value is not None
+    best = ranked(status.complete, plan.rule)[0]
+    assert best.value is not None
     for kind, name in ((UNWEIGHTED, "the unweighted detector"), (OWN, "the config's own weights")):
         other = next((trial for trial in status.complete if trial.user_attrs.get(KIND) == kind), None)
         if other is None or other.value is None:
@@ -116,11 +196,6 @@ def write_charts(study: optuna.Study, status: StudyStatus, metric: str, path: Pa
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>headweights tune</title><body>{page}</body></html>',
         encoding="utf-8",
     )
-
-
-def metric_of(plan: Plan, study: optuna.Study) -> str:
-    """The name of the metric that the trials are compared by."""
-    return str(plan.metric or study.user_attrs.get(METRIC) or "value")
 
 
 def _custom_hooks(config: Any, plan: Plan, parameters: Mapping[str, float]) -> list[Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import os
 import pickle
 import queue
 import threading
@@ -15,7 +14,6 @@ from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage
-from optuna.trial import FrozenTrial
 from rich.console import Console
 
 from headweights.check.quiet import quiet
@@ -23,12 +21,12 @@ from headweights.check.run import checked
 from headweights.errors import WeightError
 from headweights.tune.plan import GREATER, Plan, make_plan
 from headweights.tune.process import run_worker
-from headweights.tune.progress import INTERVAL, TrialProgress, best_of
-from headweights.tune.result import best_table, block_to_paste, conclusions, metric_of, write_charts, write_config
-from headweights.tune.storage import default_storage, open_storage
-from headweights.tune.study import REASON, StudyStatus, begin, load, recover, status_of
-from headweights.tune.worker import Job, Worker, environment, visible_gpus
+from headweights.tune.result import TrialProgress, best_table, block_to_paste, conclusions, ranked, write_charts, write_config
+from headweights.tune.study import METRIC, REASON, StudyStatus, begin, load, open_storage, recover, status_of
+from headweights.tune.worker import Job, Worker, environment_of
 
+# Seconds between updates of the progress from the storage.
+INTERVAL = 1.0
 BEST_CONFIG, CHARTS = "best_weights.py", "tune.html"
 
 
@@ -62,27 +60,24 @@ def tune(
         plan = make_plan(path, options=options, target=target, heads=heads, low=low, high=high, metric=metric, seed=seed)
     name = study or path.stem
     folder = (work_dir or Path("work_dirs") / "tune" / name).absolute()
-    _make(folder)
-    address = storage or default_storage(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WeightError(f"--work-dir {folder}: {error.strerror}.") from None
+    address = storage or f"sqlite:///{folder / 'tune.db'}"
     opened = open_storage(address)
     begun = begin(plan, opened, name, folder)
     recover(begun)
     job = Job(plan, address, name, folder, trials, seed, prune, keep_checkpoints)
     for line in _opening(plan, job, status_of(begun), workers):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    with TrialProgress(console, load(opened, name, plan.rule), plan, trials) as progress:
+    progress = TrialProgress(console, load(opened, name, plan.rule), plan, trials)
+    with progress.bar:
         if workers == 1:
             _work_here(job, opened, progress)
         else:
             _work_in_processes(job, workers, progress, console)
     _close(console, plan, load(opened, name, plan.rule), folder)
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WeightError(f"--work-dir {folder}: {error.strerror}.") from None
 
 
 def _work_here(job: Job, storage: BaseStorage, progress: TrialProgress) -> None:
@@ -106,16 +101,13 @@ def _work_here(job: Job, storage: BaseStorage, progress: TrialProgress) -> None:
 def _work_in_processes(job: Job, workers: int, progress: TrialProgress, console: Console) -> None:
     context: Any = multiprocessing.get_context("spawn")
     lock, errors = context.Lock(), context.Queue()
-    gpus, cores = visible_gpus(), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     processes = []
     try:
         for number in range(workers):
             log = job.work_dir / f"worker_{number}.log"
-            process = context.Process(
-                target=run_worker, args=(pickle.dumps(job), number, lock, errors, log), name=f"worker {number}"
-            )
-            with environment(number, workers, gpus, cores):
-                process.start()
+            arguments = (pickle.dumps(job), number, lock, errors, log, environment_of(number, workers))
+            process = context.Process(target=run_worker, args=arguments, name=f"worker {number}")
+            process.start()
             processes.append(process)
         dead: set[str] = set()
         while any(process.is_alive() for process in processes):
@@ -123,7 +115,9 @@ def _work_in_processes(job: Job, workers: int, progress: TrialProgress, console:
             for process in processes:
                 if process.exitcode not in (None, 0) and process.name not in dead:
                     dead.add(process.name)
-                    console.print(f"{process.name} died ({_cause(process.exitcode)}); its trial is retried.", highlight=False)
+                    code = process.exitcode
+                    cause = f"signal {-code}; out of memory?" if code < 0 else f"exit code {code}"
+                    console.print(f"{process.name} died ({cause}); its trial is retried.", highlight=False)
             _raise_errors(errors)
             time.sleep(INTERVAL)
         progress.update()
@@ -150,10 +144,6 @@ def _raise_errors(errors: Any) -> None:
         raise WeightError("\n".join(messages))
 
 
-def _cause(code: int) -> str:
-    return f"signal {-code}; out of memory?" if code < 0 else f"exit code {code}"
-
-
 def _opening(plan: Plan, job: Job, status: StudyStatus, workers: int) -> Iterator[str]:
     """Sentences that say what the search will do."""
     space, count = plan.space, len(plan.space.parameters)
@@ -172,11 +162,11 @@ def _opening(plan: Plan, job: Job, status: StudyStatus, workers: int) -> Iterato
 
 def _close(console: Console, plan: Plan, study: optuna.Study, folder: Path) -> None:
     status = status_of(study)
-    best: FrozenTrial | None = best_of(status.complete, plan.rule)
-    if best is None:
+    if not status.complete:
         first = f" Trial {status.failed[0].number}: {status.failed[0].user_attrs[REASON]}" if status.failed else ""
         raise WeightError(f"no training was completed.{first}")
-    metric = metric_of(plan, study)
+    best = ranked(status.complete, plan.rule)[0]
+    metric = str(plan.metric or study.user_attrs.get(METRIC) or "value")
     console.print(best_table(plan, status, metric))
     for line in conclusions(plan, status, metric):
         console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headweights.errors import WeightError
-from headweights.weights.addresses import Address, AddressBook, most_specific, target_of
+from headweights.weights.addresses import AddressBook, most_specific, target_of
 from headweights.weights.block import Block
 from headweights.weights.schedules import Constant, Weight, is_schedule
 
@@ -74,12 +74,14 @@ class Space:
     def kept(self, weights: Mapping[str, Any], book: AddressBook) -> list[tuple[str, str]]:
         """The data set and target of every weight in a block that is not searched but lies inside a searched head."""
         searched = [book.at(address) for address in self.addresses]
-        return [
-            (dataset, target)
-            for dataset in (self.target, *self.datasets)
-            for target in _table(weights, dataset)
-            if target not in self.addresses and any(_inside(book.at(target), address) for address in searched)
-        ]
+        kept = []
+        for dataset in (self.target, *self.datasets):
+            for target in _table(weights, dataset):
+                at = book.at(target)
+                inside = [a for a in searched if at.specificity > a.specificity and a.covers(at.path, at.loss or "")]
+                if inside and target not in self.addresses:
+                    kept.append((dataset, target))
+        return kept
 
     def own(self, block: Block, book: AddressBook, normalize: bool) -> tuple[dict[str, float] | None, str]:
         """Converts a config's own weights to parameters, if the search can try them.
@@ -132,10 +134,6 @@ def _table(weights: Mapping[str, Any], dataset: str) -> dict[str, Any]:
     if isinstance(given, Mapping) and not is_schedule(given):
         return {target_of(target): weight for target, weight in given.items()}
     return {"": given}
-
-
-def _inside(address: Address, outer: Address) -> bool:
-    return address.specificity > outer.specificity and outer.covers(address.path, address.loss or "")
 
 
 def _weight_at(given: Mapping[str, Weight], target: str, book: AddressBook) -> Weight:

@@ -1,32 +1,129 @@
-"""The study in its storage: opens or creates it, reads its status, and recovers the trials of dead workers."""
+"""The study in its storage: opens both, reads the study's status, and recovers the trials of dead workers."""
 
 from __future__ import annotations
 
+import copy
+import functools
 import os
 import platform
 import uuid
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import optuna
 from optuna.pruners import BasePruner, MedianPruner, NopPruner
 from optuna.samplers import TPESampler
-from optuna.storages import BaseStorage, GrpcStorageProxy, fail_stale_trials
+from optuna.storages import BaseStorage, GrpcStorageProxy, RDBStorage, RetryHeartbeatStaleTrialCallback, fail_stale_trials
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from headweights.errors import WeightError
 from headweights.tune.plan import GREATER, Plan
-from headweights.tune.storage import WORKER, retry_after_death
 
-# User attributes of trials: the kind of a baseline, and the reason of a failure.
-KIND, REASON = "kind", "reason"
+# Seconds between heartbeats of a running trial, and seconds without a heartbeat before its worker is considered dead. The
+# evaluation of a large data set can block Python, and so the heartbeat, for a minute.
+HEARTBEAT, GRACE = 10, 180
+# Seconds to wait for a proxy to answer.
+_PROXY_TIMEOUT = 20
+# How often a trial is retried after its worker died. The limit exists because the trial itself may kill its worker.
+RETRIES = 2
+
+# User attributes of trials: the kind of a baseline, the reason of a failure, and the worker.
+KIND, REASON, WORKER = "kind", "reason", "worker"
 UNWEIGHTED, OWN = "unweighted", "config's own"
 # User attributes of the study: what it searches, its metric and its id.
 _DESCRIBED, METRIC, _ID = "searches", "metric", "id"
+
+
+def open_storage(address: str) -> BaseStorage:
+    """Opens a storage.
+
+    Args:
+        address: ``sqlite:///<file>``, ``postgresql://...``, ``mysql://...`` or another URL of SQLAlchemy, or ``grpc://<host>:<port>``
+            for Optuna's proxy. In a database, a trial is retried if its worker died.
+
+    Raises:
+        WeightError: It cannot be opened.
+    """
+    scheme, _, rest = address.partition("://")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # experimental features of Optuna
+        if scheme == "grpc":
+            return _proxy(address)
+        if not rest:
+            raise WeightError(
+                f"--storage {_without_password(address)}: not a storage address, such as sqlite:///<file>, postgresql://... or "
+                "grpc://<host>:<port>."
+            )
+        return _database(address)
+
+
+def retry(study: optuna.Study, trial: FrozenTrial, most: int | None = None) -> None:
+    """Puts a trial that was interrupted back into the queue.
+
+    Args:
+        study: The study.
+        trial: The failed trial.
+        most: The maximum number of retries. Default: None, no limit.
+    """
+    trial = copy.deepcopy(trial)
+    trial.user_attrs.pop(WORKER, None)  # another worker will train it
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # experimental features of Optuna
+        RetryHeartbeatStaleTrialCallback(max_retry=most)(study, trial)
+
+
+retry_after_death = functools.partial(retry, most=RETRIES)
+
+
+def _database(address: str) -> BaseStorage:
+    # Workers that share an SQLite file wait for each other's locks.
+    options: dict[str, Any] = {"connect_args": {"timeout": 60}} if address.startswith("sqlite") else {"pool_pre_ping": True}
+    try:
+        storage = RDBStorage(
+            address,
+            engine_kwargs=options,
+            heartbeat_interval=HEARTBEAT,
+            grace_period=GRACE,
+            heartbeat_stale_trial_callback=retry_after_death,
+        )
+    except Exception as error:  # from SQLAlchemy or any driver
+        # Optuna does not name a driver that is missing; the cause does.
+        cause = error.__cause__ if isinstance(error.__cause__, ModuleNotFoundError) else error
+        reason = str(cause).partition("\n")[0] or type(cause).__name__
+        raise WeightError(f"--storage {_without_password(address)}: it cannot be opened: {reason}") from None
+    return optuna.storages.get_storage(storage)
+
+
+def _proxy(address: str) -> BaseStorage:
+    if find_spec("grpc") is None:
+        raise WeightError(f'--storage {address}: it needs grpcio: pip install "headweights[tune]"')
+    try:
+        url = urlsplit(address)
+        host, port = url.hostname, url.port
+    except ValueError:
+        host = port = None
+    if not host or not port:
+        raise WeightError(f"--storage {address}: the address of a proxy is grpc://<host>:<port>.")
+    storage = GrpcStorageProxy(host=host, port=port)
+    try:
+        storage.wait_server_ready(timeout=_PROXY_TIMEOUT)
+    except ConnectionError:
+        raise WeightError(
+            f"--storage {address}: no Optuna proxy answers there; start one with optuna.storages.run_grpc_proxy_server."
+        ) from None
+    return storage
+
+
+def _without_password(address: str) -> str:
+    scheme, separator, rest = address.partition("://")
+    login, at, host = rest.rpartition("@")
+    return f"{scheme}{separator}{login.partition(':')[0]}{at}{host}" if at else address
 
 
 @dataclass(frozen=True)
@@ -56,13 +153,13 @@ class StudyStatus:
 def status_of(study: optuna.Study) -> StudyStatus:
     """Reads the status of a study."""
     trials = study.get_trials(deepcopy=False)
-    return StudyStatus([trial for trial in trials if _is_finished(trial)], [t for t in trials if t.state == TrialState.RUNNING])
-
-
-def _is_finished(trial: FrozenTrial) -> bool:
-    return trial.state in (TrialState.COMPLETE, TrialState.PRUNED) or (
-        trial.state == TrialState.FAIL and REASON in trial.user_attrs
-    )
+    finished = [
+        trial
+        for trial in trials
+        if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
+        or (trial.state == TrialState.FAIL and REASON in trial.user_attrs)
+    ]
+    return StudyStatus(finished, [trial for trial in trials if trial.state == TrialState.RUNNING])
 
 
 def begin(plan: Plan, storage: BaseStorage, name: str, work_dir: Path) -> optuna.Study:
@@ -73,8 +170,7 @@ def begin(plan: Plan, storage: BaseStorage, name: str, work_dir: Path) -> optuna
             another study.
     """
     study = load(storage, name, plan.rule)
-    described = study.user_attrs.get(_DESCRIBED)
-    earlier_id = study.user_attrs.get(_ID)
+    described, earlier_id = study.user_attrs.get(_DESCRIBED), study.user_attrs.get(_ID)
     if described is not None and described != plan.described:
         all_failed = all(trial.state in (TrialState.FAIL, TrialState.WAITING) for trial in study.trials)
         if isinstance(storage, GrpcStorageProxy) or not all_failed:
@@ -83,15 +179,17 @@ def begin(plan: Plan, storage: BaseStorage, name: str, work_dir: Path) -> optuna
         optuna.delete_study(study_name=name, storage=storage)
         study = load(storage, name, plan.rule)
         described = None
-    if described is None and study.trials:
-        raise WeightError(f"the storage has a study {name!r} of another program; choose another name with --study.")
-    _check_direction(study, name, plan.rule)
     if described is None:
+        if study.trials or (study.direction == StudyDirection.MAXIMIZE) != (plan.rule == GREATER):
+            raise WeightError(f"the storage has a study {name!r} of another program; choose another name with --study.")
         study.set_user_attr(_DESCRIBED, plan.described)
         study.set_user_attr(_ID, uuid.uuid4().hex)
     _claim(work_dir / "trials", study.user_attrs[_ID], earlier_id)
     for kind, parameters in ((UNWEIGHTED, plan.space.unweighted), (OWN, plan.own)):
-        if parameters is not None and not _has_trial(study, parameters):
+        if parameters is not None and not any(
+            trial.state != TrialState.FAIL and parameters in (trial.params, trial.system_attrs.get("fixed_params"))
+            for trial in study.get_trials(deepcopy=False)
+        ):
             study.enqueue_trial(parameters, user_attrs={KIND: kind})
     return study
 
@@ -105,11 +203,6 @@ def load(storage: BaseStorage, name: str, rule: str, pruner: BasePruner | None =
         pruner=pruner,
         load_if_exists=True,
     )
-
-
-def _check_direction(study: optuna.Study, name: str, rule: str) -> None:
-    if (study.direction == StudyDirection.MAXIMIZE) != (rule == GREATER):
-        raise WeightError(f"the study {name!r} optimises in the other direction; choose another name with --study.")
 
 
 def sampler_of(seed: int, worker: int, study: optuna.Study, trials: int) -> TPESampler:
@@ -164,13 +257,6 @@ def _is_alive(process: int) -> bool:
         except PermissionError:  # it is alive, as another user's process
             pass
     return True
-
-
-def _has_trial(study: optuna.Study, parameters: Mapping[str, float]) -> bool:
-    return any(
-        trial.state != TrialState.FAIL and parameters in (trial.params, trial.system_attrs.get("fixed_params"))
-        for trial in study.get_trials(deepcopy=False)
-    )
 
 
 def _difference(name: str, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> str:

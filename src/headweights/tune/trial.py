@@ -16,7 +16,7 @@ from typing import Any
 
 import optuna
 import torch
-from mmengine.hooks import CheckpointHook, Hook
+from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
@@ -24,7 +24,7 @@ from mmengine.runner import Runner
 import headweights.mmdet  # noqa: F401  (registers LossWeightHook)
 from headweights.errors import WeightError
 from headweights.mmdet.config import weight_hooks, with_import
-from headweights.tune.plan import GREATER, Plan
+from headweights.tune.plan import GREATER, Plan, known_rule
 
 # The file for the output of a trial: mmengine's log, COCO's tables.
 SCREEN_LOG = "screen.log"
@@ -103,7 +103,7 @@ class ReportHook(Hook):
                 return 0.0
             raise NotFiniteError("the validation returns no number")
         if self.metric is None:
-            self.metric = next((name for name in numeric if _known_as_greater(name)), None)
+            self.metric = next((name for name in numeric if known_rule(name) == GREATER), None)
             if self.metric is None:
                 raise SearchError(
                     "mmengine does not know any of the validation's metrics to be better when higher; name one with --metric. "
@@ -119,13 +119,6 @@ class ReportHook(Hook):
         if not math.isfinite(numeric[self.metric]):
             raise NotFiniteError(f"{self.metric} is {numeric[self.metric]}")
         return numeric[self.metric]
-
-
-def _known_as_greater(metric: str) -> bool:
-    try:
-        return bool(CheckpointHook(save_best=metric).rules == [GREATER])
-    except ValueError:
-        return False
 
 
 def trial_config(plan: Plan, config: Any, parameters: Mapping[str, float], folder: Path) -> Any:

@@ -4,38 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing.synchronize import Lock as ProcessLock
 from pathlib import Path
-from typing import Protocol
 
 import optuna
 import torch
-from optuna.storages import BaseStorage
+from optuna.storages import BaseStorage, GrpcStorageProxy
 from optuna.trial import FrozenTrial, TrialState
 
 from headweights.errors import WeightError
 from headweights.mmdet.config import read_config
 from headweights.tune.plan import Plan
-from headweights.tune.storage import WORKER, detects_dead_workers, retry
-from headweights.tune.study import METRIC, REASON, load, machine, pruner_of, recover, sampler_of, status_of
+from headweights.tune.study import METRIC, REASON, WORKER, load, machine, pruner_of, recover, retry, sampler_of, status_of
 from headweights.tune.trial import SCREEN_LOG, NotFiniteError, ReportHook, SearchError, train, trial_config
 
 # The search stops when this many trials have failed and none has succeeded.
 MOST_FAILURES = 3
 # Seconds between checks on the trials of other workers.
 _PAUSE = 1.0
-
-
-class Lock(Protocol):
-    """A lock that keeps two workers from both taking the last trial."""
-
-    def acquire(self, *, timeout: float) -> bool:
-        """Waits for the lock, at most ``timeout`` seconds; whether it was acquired."""
-
-    def release(self) -> None:
-        """Releases the lock."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +64,7 @@ class Worker:
         job: The settings.
         storage: The open storage.
         number: The number of the worker, from 0.
-        lock: The lock that the workers of the command share.
+        lock: The lock that keeps two workers of the command from both taking the last trial.
         goes_on: Whether to start another trial. Default: always.
     """
 
@@ -83,7 +73,7 @@ class Worker:
         job: Job,
         storage: BaseStorage,
         number: int,
-        lock: Lock,
+        lock: threading.Lock | ProcessLock,
         goes_on: Callable[[], bool] = lambda: True,
     ) -> None:
         self.job = job
@@ -95,7 +85,7 @@ class Worker:
         self.storage = storage
         self._number: int | None = None
         self._search_error: SearchError | None = None
-        self._has_lock = False
+        self._lock_held = contextlib.ExitStack()  # releases the lock if this worker holds it
 
     def work(self) -> None:
         """Trains until the study has enough trials.
@@ -105,7 +95,8 @@ class Worker:
             KeyboardInterrupt: It was interrupted. Its trial is back in the queue.
         """
         while self.goes_on():
-            self._has_lock = self.lock.acquire(timeout=60)  # a worker that holds it longer is dead
+            if self.lock.acquire(timeout=60):  # a worker that holds it longer is dead
+                self._lock_held.callback(self.lock.release)
             try:
                 recover(self.study)
                 status = status_of(self.study)
@@ -114,10 +105,10 @@ class Worker:
                 is_free = len(status.finished) + len(status.running) < self.job.trials
                 if is_free:
                     self._run_trial()
-                elif not detects_dead_workers(self.storage):
-                    return  # the workers of the running trials may be dead, and waiting for them would never end
+                elif isinstance(self.storage, GrpcStorageProxy):
+                    return  # behind a proxy, nobody notices if the other workers are dead, and waiting would never end
             finally:
-                self._release()
+                self._lock_held.close()
             if is_free:
                 self._after_trial()
             else:
@@ -128,25 +119,24 @@ class Worker:
         try:
             self.study.optimize(self._objective, n_trials=1, catch=(Exception,), gc_after_trial=True)
         except KeyboardInterrupt:
-            trial = self._trial()
-            if trial is not None and trial.state == TrialState.FAIL:
+            if trial := self._failed_trial():
                 retry(self.study, trial)
             raise
         except Exception:
-            trial = self._trial()
             # If the trial has failed already, another worker considered this one dead and retries the trial.
-            if trial is None or trial.state != TrialState.FAIL:
+            if not self._failed_trial():
                 raise
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _trial(self) -> FrozenTrial | None:
-        return None if self._number is None else self.study.get_trials()[self._number]
+    def _failed_trial(self) -> FrozenTrial | None:
+        trial = None if self._number is None else self.study.get_trials()[self._number]
+        return trial if trial and trial.state == TrialState.FAIL else None
 
     def _objective(self, trial: optuna.Trial) -> float:
         self._number = trial.number
         trial.set_user_attr(WORKER, f"{machine()}/{os.getpid()}")
-        self._release()
+        self._lock_held.close()
         space, plan = self.job.plan.space, self.job.plan
         parameters = {name: trial.suggest_float(name, space.low, space.high, log=True) for name in space.parameters}
         metric = plan.metric or self.study.user_attrs.get(METRIC)
@@ -166,11 +156,6 @@ class Worker:
             self.study.set_user_attr(METRIC, report.metric)
         return value
 
-    def _release(self) -> None:
-        if self._has_lock:
-            self._has_lock = False
-            self.lock.release()
-
     def _after_trial(self) -> None:
         """Removes checkpoints that are no longer needed, and raises an error if the search cannot succeed."""
         if self._search_error is not None:
@@ -189,29 +174,15 @@ class Worker:
             )
 
 
-@contextlib.contextmanager
-def environment(number: int, workers: int, gpus: list[str], cores: int) -> Iterator[None]:
-    """Sets the environment for starting a worker's process: its share of the cores, and one GPU."""
-    variables = {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(max(1, cores // workers))}
-    if gpus:
-        variables["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
-    earlier = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in earlier.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-def visible_gpus() -> list[str]:
-    """The GPUs that this process may use, as ``CUDA_VISIBLE_DEVICES`` names them."""
-    count = torch.cuda.device_count()
-    named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
-    return named[:count] if named else [str(number) for number in range(count)]
+def environment_of(number: int, workers: int) -> dict[str, str]:
+    """The environment variables of a worker's process: its share of the cores, and one of the GPUs that this process may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    variables = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS") or str(max(1, cores // workers))}
+    if count := torch.cuda.device_count():
+        gpu = number % count
+        named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+        variables["CUDA_VISIBLE_DEVICES"] = named[gpu] if named else str(gpu)
+    return variables
 
 
 def _remove_checkpoints(folder: Path) -> None:

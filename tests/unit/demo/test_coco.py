@@ -6,8 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from headweights.demo.annotated import AnnotatedImage, as_boxes
-from headweights.demo.coco import write_coco
+from headweights.demo.annotated import AnnotatedImage, as_boxes, write_coco
 
 
 def test_images_boxes_and_ignored_regions_are_written(tmp_path: Path) -> None:
@@ -16,7 +15,7 @@ def test_images_boxes_and_ignored_regions_are_written(tmp_path: Path) -> None:
         AnnotatedImage("one", pixels, as_boxes([[1, 2, 5, 10], [0, 0, 30, 20]]), as_boxes([[3, 3, 4, 5]])),
         AnnotatedImage("two", pixels[::-1].copy(), as_boxes([]), as_boxes([])),
     ]
-    write_coco(images, tmp_path / "set")
+    assert write_coco(images, tmp_path / "set") == (2, 2)
     content = json.loads((tmp_path / "set" / "annotations.json").read_text())
     assert content["images"] == [
         {"id": 1, "file_name": "one.png", "width": 30, "height": 20},

@@ -14,8 +14,6 @@ from rich.console import Console
 from headweights.demo import config, data
 from headweights.demo.run import run_demo
 
-ROW = re.compile(r"(real|rendered) *│ *(rpn_head|roi_head\.bbox_head) *│ *([\d.]+) *│ *([\d.]+) *│ *([\d.]+)")
-
 
 @pytest.mark.slow
 def test_two_iterations_from_data_to_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,27 +28,16 @@ def test_two_iterations_from_data_to_tables(tmp_path: Path, monkeypatch: pytest.
     assert re.search(r"real *│ training *│.*│ *8 │ *\d\d", text)
     assert re.search(r"held_out *│ test *│.*│ *38 │ *345 ", text)
 
-    # The weights that the configuration sets, and losses that they multiply.
-    rows = {(dataset, head): [float(x) for x in numbers] for dataset, head, *numbers in ROW.findall(text)}
-    assert {key: row[0] for key, row in rows.items()} == {
-        ("real", "rpn_head"): 2.0,
-        ("real", "roi_head.bbox_head"): 5.5,
-        ("rendered", "rpn_head"): 0.9,
-        ("rendered", "roi_head.bbox_head"): 0.55,
-    }
-    for weight, raw, weighted in rows.values():
-        assert raw > 0
-        assert weighted == pytest.approx(weight * raw, rel=1e-3)
-
-    # The runs: their precision side by side, and files that are there.
-    for place in ("YELL-541", "OSBS", "SOAP", "all"):
-        assert re.search(place + r" *(│ *[01]\.\d\d\d *){4}│", text)
+    # The runs: their precision, and files that are there.
+    for name in ("unweighted", "weighted"):
+        assert re.search(name + r" *(│ *[01]\.\d\d\d *){2}│", text)
     files = [Path(path) for path in re.findall(r"(?:config|log|checkpoint) +(/\S+)", text)]
     assert len(files) == 6
     assert all(path.is_file() for path in files)
     unweighted, weighted = (path.read_text() for path in files if path.suffix == ".py")
     assert "'LossWeightHook'" in unweighted and "5.5" not in unweighted
     assert "'LossWeightHook'" in weighted and "5.5" in weighted
+    assert all((tmp_path / "run" / name / "held_out.bbox.json").is_file() for name in ("unweighted", "weighted"))
     (report,) = [Path(path) for path in re.findall(r"report (/\S+)", text)]
     assert "rendered" in report.read_text() and "plotly" in report.read_text().lower()
     # mmengine's own chatter stays off the screen and is kept.

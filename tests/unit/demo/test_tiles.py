@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headweights.demo.annotated import AnnotatedImage, as_boxes
-from headweights.demo.photographs import read_photograph
-from headweights.demo.tiles import cut_tile, cut_tiles
+from headweights.demo.photographs import cut_tile, cut_tiles, read_photograph
 
 
 def picture(width: int, height: int, boxes: object) -> AnnotatedImage:
