@@ -18,12 +18,10 @@ class Provenance:
     Args:
         parts: Its parts. No two have the same origin.
         objects_weighted: Whether some of its objects have a weight of their own.
-        is_certain: Whether all mixing steps of its pipeline are known to record what they mix.
     """
 
     parts: tuple[Part, ...] = (Part(Origin()),)
     objects_weighted: bool = False
-    is_certain: bool = False
 
     def __deepcopy__(self, memo: Any) -> Provenance:
         return self  # immutable; mixing steps copy results again and again
@@ -54,7 +52,6 @@ def mix_provenance(images: Sequence[Provenance | None], areas: Sequence[float]) 
     return Provenance(
         tuple(Part(origin, share) for origin, share in zip(origins, of_origin)),
         objects_weighted=any(image.objects_weighted for image in known),
-        is_certain=all(image.is_certain for image in images if image is not None),
     )
 
 

@@ -14,11 +14,11 @@ from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
-from mmdet.datasets.transforms import Albu, CachedMixUp, CachedMosaic, CopyPaste, MixUp, Mosaic
+from mmdet.datasets.transforms import Albu, CachedMixUp, CachedMosaic, CopyPaste, MixUp, Mosaic, PackDetInputs, PackTrackInputs
 from mmdet.registry import TRANSFORMS
 
 from headweights.mmdet.data.frame import Frame, with_frame
-from headweights.mmdet.data.load import LoadLossWeights
+from headweights.mmdet.data.packing import MIXING_IS_RECORDED
 from headweights.mmdet.data.source_datasets import source_datasets, steps
 from headweights.mmdet.data.trace import LABELS, PROVENANCE, trace, trace_of
 from headweights.patching import replaced
@@ -44,29 +44,20 @@ def record_mix(mixed: Results, images: Sequence[Results], areas: Sequence[float]
         mixed[PROVENANCE] = mix_provenance([image.get(PROVENANCE) for image in images], areas)
 
 
-def prepare_pipelines(dataset: Any) -> None:
-    """Has every mixing step in the pipelines of a data set keep provenance, in place; see :func:`keep_origins`.
+def keep_origins(data: Any) -> None:
+    """Has every mixing step of a data set or pipeline, at any depth, keep provenance, in place.
+
+    A training does so by itself. Call it for a data set that is used without a ``Runner``; without it, packing raises an error
+    where the parts or objects of a mixed image may weigh differently.
 
     Args:
-        dataset: A data set, wrapped to any depth. Its workers have not started.
+        data: A data set, wrapped to any depth, whose workers have not started; or a ``Compose``, a list of steps, or a step.
     """
-    for source in source_datasets(dataset):
-        keep_origins(source.pipelines)
-
-
-def keep_origins(pipeline: Any) -> None:
-    """Has every mixing step of a pipeline, at any depth, keep provenance, in place: it becomes one of :func:`with_origins`.
-
-    A training does so by itself. A data set that is used without a ``Runner`` needs it for its own pipeline and for those of its
-    wrappers; without it, packing raises an error where the parts or objects of a mixed image may weigh differently.
-
-    Args:
-        pipeline: A ``Compose``, a list of steps, or a step.
-    """
+    is_dataset = hasattr(data, "__getitem__") and not isinstance(data, (list, tuple, dict))
     step: Any
-    for step in steps(pipeline):
-        if isinstance(step, LoadLossWeights):
-            step.mixing_is_recorded = True
+    for step in [step for source in source_datasets(data) for step in source.steps] if is_dataset else steps(data):
+        if isinstance(step, (PackDetInputs, PackTrackInputs)):
+            setattr(step, MIXING_IS_RECORDED, True)
         elif any(isinstance(step, base) for base in _KEEPING):
             step.__class__ = with_origins(step.__class__)
 
@@ -96,11 +87,12 @@ def with_origins(step_class: Any) -> Any:
         return step_class
     keeping = next(keeping for base, keeping in _KEEPING.items() if issubclass(step_class, base))
 
+    @functools.wraps(step_class.transform)
     def transform(self: Any, results: Results) -> Any:
         return keeping(step_class.transform, self, results)
 
     namespace = dict(
-        transform=functools.wraps(step_class.transform)(transform),
+        transform=transform,
         keeps_origins=True,
         __module__=__name__,
         __doc__=step_class.__doc__,

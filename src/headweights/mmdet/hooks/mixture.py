@@ -87,12 +87,12 @@ def mix_of(
                 source.name,
                 source.images,
                 source.drawn,
-                source.objects,
+                source.objects.count,
                 source.classes,
                 source.annotations,
                 fields,
                 source.own_weights(heads.book),
-                (source.object_weights.given, source.object_weights.mean) if objects else (0, 1.0),
+                (source.objects.given, source.objects.mean) if objects else (0, 1.0),
             )
         )
     problems += _heads_without_weights(block, reasons)
@@ -117,7 +117,7 @@ def _heads_without_weights(block: Block, reasons: Mapping[str, str]) -> Iterator
 
 def _heads_without_objects(heads: ModelHeads, sources: Sequence[SourceDataset]) -> Iterator[str]:
     """Heads that cannot tell objects apart, where objects have weights of their own."""
-    weighted = next((source.name for source in sources if source.weighs_objects), None)
+    weighted = next((source.name for source in sources if source.objects.are_weighted), None)
     if weighted is not None:
         for path, reason in heads.without_objects():
             yield (
