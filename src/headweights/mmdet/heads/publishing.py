@@ -26,7 +26,6 @@ from headweights.gating.matching import WeightTables
 from headweights.mmdet.heads.model_heads import ModelHeads, heads_of
 from headweights.mmdet.heads.weighted_head import NO_OBJECTS, reason_no_objects
 from headweights.provenance.origin import OBJECT_ORIGINS, OBJECT_WEIGHTS, ORIGINS, Origin, Part
-from headweights.weights.addresses import Address
 from headweights.weights.weight import checked_weight
 
 _SAMPLES = "data_samples"
@@ -51,7 +50,7 @@ class DetectorBatch(Batch):
     def __init__(self, model: ModelHeads, weights: InForce, data_samples: Sequence[Any]) -> None:
         self.model = model
         self.in_force = weights
-        super().__init__([_image_weights(model, weights, sample) for sample in data_samples], weights.scales)
+        super().__init__([self._image(sample) for sample in data_samples], weights.scales)
 
     def weights(self, head: nn.Module, loss: str, by_roi_head: bool = False) -> tuple[float, ...] | None:
         """Returns one weight an image for a loss of a weighted head, or None where there is nothing to do.
@@ -61,10 +60,8 @@ class DetectorBatch(Batch):
             loss: The loss, or ``WHOLE``.
             by_roi_head: Whether the head's RoI head asks, which then weighs it.
         """
-        path = self.model.path_of(head)
-        if not weighs() or (path in self.model.weighed_by_roi_head) != by_roi_head:
-            return None
-        return self.image_weights(path, loss)
+        path = self._weighed_path(head, by_roi_head)
+        return None if path is None else self.image_weights(path, loss)
 
     def tables(self, head: nn.Module, loss: str, by_roi_head: bool = False) -> WeightTables | None:
         """Returns the weight tables for a loss of a weighted head, or None where the weights depend on the images alone.
@@ -75,8 +72,8 @@ class DetectorBatch(Batch):
         Raises:
             WeightError: Objects have weights of their own, and the head cannot tell its objects apart.
         """
-        path = self.model.path_of(head)
-        if not weighs() or not self.has_objects or (path in self.model.weighed_by_roi_head) != by_roi_head:
+        path = self._weighed_path(head, by_roi_head)
+        if path is None or not self.has_objects:
             return None
         reason = reason_no_objects(head)
         if reason is None:
@@ -90,42 +87,41 @@ class DetectorBatch(Batch):
             "LoadLossWeights."
         )
 
+    def _weighed_path(self, head: nn.Module, by_roi_head: bool) -> str | None:
+        """The path of a head, where weights count and this is who weighs the head."""
+        path = self.model.path_of(head)
+        return path if weighs() and (path in self.model.weighed_by_roi_head) == by_roi_head else None
 
-def _image_weights(model: ModelHeads, weights: InForce, sample: Any) -> ImageWeights:
-    """What one data sample weighs.
+    def _image(self, sample: Any) -> ImageWeights:
+        """What one data sample weighs.
 
-    The weights of a data set and of an image multiply. A weight in the metainfo counts as one of the data set, and wins over the
-    one in force at the same address.
-    """
-    if isinstance(sample, TrackDataSample):
-        sample = sample.get_key_frames()[0]
-    name = repr(sample.get("img_path", sample.get("img_id", "(unnamed)")))
-    fields = _weights_in_metainfo(model, sample, name)
-    origins: Sequence[Part] = sample.get(ORIGINS) or (Part(Origin()),)
-    try:
-        parts = [
-            PartWeights(
-                {**weights.weights_of(part.origin.dataset), **fields},
-                {model.book.at(target): weight for target, weight in part.origin.weights.items()},
-                part.share,
-            )
-            for part in origins
-        ]
-    except WeightError as error:
-        raise WeightError(f"image {name} {error}") from None
-    objects = sample.get("gt_instances")
-    if objects is None:
-        return ImageWeights(name, parts)
-    return ImageWeights(name, parts, len(objects), objects.get(OBJECT_WEIGHTS), objects.get(OBJECT_ORIGINS))
-
-
-def _weights_in_metainfo(model: ModelHeads, sample: Any, name: str) -> dict[Address, float]:
-    given = {}
-    for field in sample.metainfo_keys():
-        address = model.find(field) if field != ORIGINS else None
-        if address is not None:
-            given[address] = checked_weight(sample.get(field), where=f"metainfo field {field!r} of image {name}")
-    return given
+        The weights of a data set and of an image multiply. A weight in the metainfo counts as one of the data set, and wins over
+        the one in force at the same address.
+        """
+        if isinstance(sample, TrackDataSample):
+            sample = sample.get_key_frames()[0]
+        name = repr(sample.get("img_path", sample.get("img_id", "(unnamed)")))
+        fields = {
+            address: checked_weight(sample.get(field), where=f"metainfo field {field!r} of image {name}")
+            for field in sample.metainfo_keys()
+            if field != ORIGINS and (address := self.model.find(field)) is not None
+        }
+        origins: Sequence[Part] = sample.get(ORIGINS) or (Part(Origin()),)
+        try:
+            parts = [
+                PartWeights(
+                    {**self.in_force.weights_of(part.origin.dataset), **fields},
+                    {self.model.book.at(target): weight for target, weight in part.origin.weights.items()},
+                    part.share,
+                )
+                for part in origins
+            ]
+        except WeightError as error:
+            raise WeightError(f"image {name} {error}") from None
+        objects = sample.get("gt_instances")
+        if objects is None:
+            return ImageWeights(name, parts)
+        return ImageWeights(name, parts, len(objects), objects.get(OBJECT_WEIGHTS), objects.get(OBJECT_ORIGINS))
 
 
 def batch_of(model: nn.Module, data_samples: Sequence[Any]) -> DetectorBatch:
