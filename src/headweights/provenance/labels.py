@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headweights.provenance.origin import Origin
-from headweights.provenance.provenance import distinct
+from headweights.provenance.origin import Origin, distinct
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,8 +18,7 @@ from headweights.images.sources import read
 from headweights.images.table import ImageTable
 from headweights.mmdet.data.annotations import OBJECTS_WEIGHTED
 from headweights.mmdet.data.trace import LABELS, PROVENANCE, trace
-from headweights.provenance.origin import Origin, Part
-from headweights.provenance.provenance import Provenance
+from headweights.provenance.origin import Origin, Part, Provenance
 from headweights.weights.addresses import LOSS_WEIGHT
 from headweights.weights.weight import checked_weight
 

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from headweights.errors import WeightError
 from headweights.mmdet.data.trace import IGNORED, LABELS, PROVENANCE, trace_of
 from headweights.provenance.labels import TracedLabels
-from headweights.provenance.origin import OBJECT_ORIGINS, OBJECT_WEIGHTS, ORIGINS, Origin
-from headweights.provenance.provenance import Provenance
+from headweights.provenance.origin import OBJECT_ORIGINS, OBJECT_WEIGHTS, ORIGINS, Origin, Provenance
 
 # An attribute of a packing step: whether all mixing steps before it are known to record what they mix. keep_origins sets it.
 MIXING_IS_RECORDED = "mixing_is_recorded"

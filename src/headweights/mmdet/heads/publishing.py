@@ -17,9 +17,8 @@ from typing import Any, TypeVar
 from mmdet.structures import TrackDataSample
 from torch import nn
 
-from headweights.batch.batch import Batch
+from headweights.batch.batch import Batch, ImageWeights, PartWeights
 from headweights.batch.current import published, publishing, weighs
-from headweights.batch.image_weights import ImageWeights, PartWeights
 from headweights.batch.in_force import InForce, in_force
 from headweights.errors import WeightError
 from headweights.gating.matching import WeightTables
