@@ -28,6 +28,7 @@ class PartWeights:
     share: float = 1.0
 
 
+@dataclass(frozen=True, eq=False)
 class ImageWeights:
     """What an image weighs in each loss.
 
@@ -42,46 +43,33 @@ class ImageWeights:
         part_of: The index of the part that each object is from, shape (objects,). None where there is one part.
     """
 
-    def __init__(
-        self,
-        name: str,
-        parts: Sequence[PartWeights],
-        objects: int = 0,
-        own: Tensor | None = None,
-        part_of: Tensor | None = None,
-    ) -> None:
-        self.name = name
-        self.objects = objects
-        self._parts = parts
-        self._own = own
-        self._part_of = part_of
+    name: str
+    parts: Sequence[PartWeights]
+    objects: int = 0
+    own: Tensor | None = None
+    part_of: Tensor | None = None
 
     @property
     def is_plain(self) -> bool:
         """Whether every object weighs what the image weighs."""
-        return self._own is None and self._part_of is None
-
-    @property
-    def has_object_weights(self) -> bool:
-        """Whether its objects have weights of their own, apart from the parts that they are from."""
-        return self._own is not None
+        return self.own is None and self.part_of is None
 
     def weight(self, head: str, loss: str) -> float:
         """Returns what the image as a whole weighs in a loss of the head at a path."""
         weights = self._of_parts(head, loss)
-        return weights[0] if len(weights) == 1 else sum(part.share * weight for part, weight in zip(self._parts, weights))
+        return weights[0] if len(weights) == 1 else sum(part.share * weight for part, weight in zip(self.parts, weights))
 
     def object_weights(self, head: str, loss: str) -> Tensor | None:
         """Returns what each object weighs, shape (objects,), or None where each weighs what the image weighs."""
         weights = None
-        if self._part_of is not None:
-            weights = as_tensor(self._of_parts(head, loss), self._part_of)[self._part_of]
-        elif self._own is not None:
-            weights = as_tensor([self.weight(head, loss)], self._own)
-        return weights if weights is None or self._own is None else weights * self._own
+        if self.part_of is not None:
+            weights = as_tensor(self._of_parts(head, loss), self.part_of)[self.part_of]
+        elif self.own is not None:
+            weights = as_tensor([self.weight(head, loss)], self.own)
+        return weights if weights is None or self.own is None else weights * self.own
 
     def _of_parts(self, head: str, loss: str) -> list[float]:
-        return [most_specific(part.dataset, head, loss, 1.0) * most_specific(part.own, head, loss, 1.0) for part in self._parts]
+        return [most_specific(part.dataset, head, loss, 1.0) * most_specific(part.own, head, loss, 1.0) for part in self.parts]
 
 
 class Batch:

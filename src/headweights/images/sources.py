@@ -8,6 +8,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from headweights.images.table import TableBuilder
 from headweights.weights.addresses import target_of
 
 
+@dataclass(frozen=True)
 class CalledWeights:
     """Weights from a function of an image's info.
 
@@ -26,8 +28,7 @@ class CalledWeights:
             number, a table from addresses to numbers, or None for no weight.
     """
 
-    def __init__(self, function: Callable[[Mapping[str, Any]], Any]) -> None:
-        self._function = function
+    function: Callable[[Mapping[str, Any]], Any]
 
     def of(self, image: ImageInfo) -> dict[str, float]:
         """Returns the weights that the function gives an image, by target.
@@ -35,9 +36,9 @@ class CalledWeights:
         Raises:
             WeightError: The function fails or returns something that is no weight.
         """
-        name = getattr(self._function, "__qualname__", type(self._function).__name__)
+        name = getattr(self.function, "__qualname__", type(self.function).__name__)
         try:
-            given = self._function(image.info)
+            given = self.function(image.info)
         except Exception as error:
             raise WeightError(f"the function {name!r} fails for image {image.path!r}: {type(error).__name__}: {error}") from error
         return {} if given is None else checked_weights(given, where=f"the value that {name!r} returns for image {image.path!r}")

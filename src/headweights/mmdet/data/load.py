@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet.registry import TRANSFORMS
+from numpy.typing import NDArray
 
 from headweights.errors import WeightError
 from headweights.images.image import ImageInfo, checked_weights
@@ -34,14 +35,14 @@ class LoadLossWeights(BaseTransform):
     The weights then follow the image and each object through cropping, filtering and mixing into the data sample: metainfo
     ``loss_origins``, and ``gt_instances.loss_weights`` of shape (objects,) where objects have weights.
 
-    An image's weight is its ``loss_weight`` in the annotation file, and what `images` gives it. Where both give a weight for one
-    address, `images` wins. An object's weight is its ``loss_weight`` in the annotation file.
+    The weights are the ``loss_weight`` of the image and its objects in the annotation file. `images` adds weights of images, and
+    wins where both give one for an address.
 
     Args:
         dataset: The data set's name. Default: None, so that no weight of a table by data set applies.
         images: Weights by image: the path of a CSV or JSON file, a dict, a function or ``'module:function'``
-            (:func:`headweights.images.sources.read`), or an :class:`~headweights.images.table.ImageTable` of the data set, which
-            is looked up by ``sample_idx``. Default: None. Only the table has been checked for names that no image has.
+            (:func:`headweights.images.sources.read`); names that no image has are no error. Or an
+            :class:`~headweights.images.table.ImageTable` of the data set, looked up by ``sample_idx``. Default: None.
         objects: Whether to load objects' weights. Default: True.
 
     Raises:
@@ -82,7 +83,7 @@ class LoadLossWeights(BaseTransform):
             return {**image.weights, **self.images.weights(results["sample_idx"])}
         return {**image.weights, **self.images.of(image)}
 
-    def _object_weights(self, results: Mapping[str, Any]) -> np.ndarray[Any, Any] | None:
+    def _object_weights(self, results: Mapping[str, Any]) -> NDArray[np.float32] | None:
         instances = results.get("instances") or ()
         given = [LOSS_WEIGHT in instance for instance in instances]
         if results.get(OBJECTS_WEIGHTED) and not all(given):
@@ -92,10 +93,8 @@ class LoadLossWeights(BaseTransform):
             )
         if not any(given):
             return None
-        weights = [
-            checked_weight(instance.get(LOSS_WEIGHT, 1), where=f"{self._of(results)}: {LOSS_WEIGHT} of object {number}")
-            for number, instance in enumerate(instances)
-        ]
+        of_object = f"{self._of(results)}: {LOSS_WEIGHT} of object"
+        weights = [checked_weight(one.get(LOSS_WEIGHT, 1), f"{of_object} {number}") for number, one in enumerate(instances)]
         labels = results.get(LABELS)
         if labels is None:
             raise WeightError(

@@ -22,11 +22,7 @@ Call = Callable[[Any, Results], Any]
 
 
 def packing(call: Call, step: Any, results: Results) -> Any:
-    """Wraps ``PackDetInputs.__call__``.
-
-    Raises:
-        WeightError: The objects' weights or the shares of the image's parts are lost.
-    """
+    """Wraps ``PackDetInputs.__call__``; raises a WeightError if objects' weights or the shares of the image's parts are lost."""
     bare, objects = _unpacked(step, results)
     packed = call(step, bare)
     if PROVENANCE in results:
@@ -35,11 +31,7 @@ def packing(call: Call, step: Any, results: Results) -> Any:
 
 
 def packing_frames(call: Call, step: Any, results: Results) -> Any:
-    """Wraps ``PackTrackInputs.__call__``: the results of a video are lists with an entry for each frame.
-
-    Raises:
-        WeightError: See :func:`packing`.
-    """
+    """Does what :func:`packing` does for ``PackTrackInputs``: the results of a video are lists with an entry for each frame."""
     if PROVENANCE not in results and not any(isinstance(labels, TracedLabels) for labels in results.get(LABELS, ())):
         return call(step, results)
     keys = [key for key in (PROVENANCE, LABELS, IGNORED, "img_path") if key in results]
@@ -87,13 +79,12 @@ def _unpacked(step: Any, results: Results) -> tuple[Results, dict[str, NDArray[A
 def _give(sample: Any, results: Results, objects: dict[str, NDArray[Any]]) -> None:
     """Puts an image's parts and its objects' fields into its data sample."""
     sample.set_metainfo({ORIGINS: results[PROVENANCE].parts})
-    ignored = results.get(IGNORED)
     for name, values in objects.items():
-        if ignored is None:
+        if IGNORED not in results:
             sample.gt_instances[name] = torch.from_numpy(values.copy())
-        else:
-            for instances, rows in ((sample.gt_instances, ignored == 0), (sample.ignored_instances, ignored == 1)):
-                instances[name] = torch.from_numpy(values[np.asarray(rows)])
+            continue
+        for instances, flag in ((sample.gt_instances, 0), (sample.ignored_instances, 1)):
+            instances[name] = torch.from_numpy(values[np.asarray(results[IGNORED] == flag)])
 
 
 def _lost(results: Results) -> str:

@@ -1,9 +1,9 @@
-"""Tells the weighted heads whose images are in the batch.
+"""Tells the weighted heads which images are in the batch.
 
-mmdetection's RoI heads give their bbox heads boxes and features, but no metainfo. So the batch is published in a context
-variable, around every loss of a detector or RoI head that receives data samples, and a weighted head asks for its images'
-weights. The outermost publisher is the model at which the paths of addresses start. The innermost one knows the images:
-TridentNet repeats the batch, and SoftTeacher splits it by branch.
+mmdetection's RoI heads give their bbox heads boxes and features, but no metainfo. So every loss of a detector or RoI head that
+receives data samples publishes them in a context variable, where a weighted head finds its images' weights. The outermost
+publisher is the model at which the paths of addresses start. The innermost one knows the images: TridentNet repeats the batch,
+and SoftTeacher splits it by branch.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class DetectorBatch(Batch):
         reason = reason_no_objects(head)
         if reason is None:
             return self.weight_tables(path, loss)
-        weighted = [image.name for image in self.images if image.has_object_weights]
+        weighted = [image.name for image in self.images if image.own is not None]
         if not weighted or reason == NO_OBJECTS:
             return None
         raise WeightError(
@@ -130,7 +130,7 @@ def batch_of(model: nn.Module, data_samples: Sequence[Any]) -> DetectorBatch:
 
 @contextmanager
 def publish_batch(module: nn.Module, data_samples: Any) -> Iterator[None]:
-    """Tells the weighted heads whose images they see, while the block runs.
+    """Tells the weighted heads which images they see, while the block runs.
 
     Args:
         module: What computes the loss. The outermost one is the model at which the paths of addresses start.
@@ -138,13 +138,13 @@ def publish_batch(module: nn.Module, data_samples: Any) -> Iterator[None]:
             branch is published by the loss that receives it.
 
     Raises:
-        WeightError: see :class:`DetectorBatch`.
+        WeightError: See :class:`DetectorBatch`.
     """
     outer: DetectorBatch | None = published()
     model, weights = (heads_of(module), in_force(module)) if outer is None else (outer.model, outer.in_force)
     if isinstance(data_samples, Mapping):
         for branch in data_samples.values():
-            DetectorBatch(model, weights, branch)  # checked now, published branch by branch
+            DetectorBatch(model, weights, branch)  # checks it
         data_samples = []
     with publishing(DetectorBatch(model, weights, data_samples)):
         yield
