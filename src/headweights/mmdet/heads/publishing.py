@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
 
 from mmdet.structures import TrackDataSample
@@ -192,18 +192,18 @@ def publishing_methods(cls: type) -> Iterator[tuple[str, Callable[..., Any]]]:
     for name, method in list(vars(cls).items()):
         if "loss" in name and inspect.isfunction(method) and not hasattr(method, _MARK):
             parameters = list(inspect.signature(method).parameters)
-            samples = [parameter for parameter in parameters if parameter.endswith(_SAMPLES)]
+            samples = next((parameter for parameter in parameters if parameter.endswith(_SAMPLES)), None)
             if samples and parameters[0] == "self":
-                yield name, _publishing(method, samples[0], parameters.index(samples[0]))
+                yield name, _publishing(method, samples)
 
 
-def _publishing(method: Callable[..., Any], parameter: str, position: int) -> Callable[..., Any]:
+def _publishing(method: Callable[..., Any], parameter: str) -> Callable[..., Any]:
+    signature = inspect.signature(method)
+
     @functools.wraps(method)
     def publishing(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        data_samples = kwargs[parameter] if parameter in kwargs else args[position - 1] if position <= len(args) else None
-        if data_samples is None:
-            return method(self, *args, **kwargs)
-        with publish_batch(self, data_samples):
+        data_samples = signature.bind_partial(self, *args, **kwargs).arguments.get(parameter)
+        with nullcontext() if data_samples is None else publish_batch(self, data_samples):
             return method(self, *args, **kwargs)
 
     setattr(publishing, _MARK, True)
