@@ -30,8 +30,7 @@ from mmengine.dataset import BaseDataset
 from torch.utils.data import DataLoader, SubsetRandomSampler
 
 from headweights.mmdet import PROVENANCE, LoadLossWeights, image_table
-from headweights.provenance.origin import Origin, Part
-from headweights.provenance.provenance import Provenance
+from headweights.provenance.origin import Origin, Part, Provenance
 
 WORKERS = 2
 BATCH = 500

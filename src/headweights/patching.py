@@ -1,4 +1,4 @@
-"""Methods that are exchanged and put back: of one object while a block runs, of somebody else's class until it is undone."""
+"""Methods that are replaced and put back: of one object while a block runs, or of a class until the change is undone."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def replaced(owner: Any, name: str, around: Around) -> Iterator[None]:
     Args:
         owner: The object. Its class is left alone.
         name: The method's name.
-        around: Called as ``around(method, *args, **kwargs)``, where `method` is the one that was there, bound to the object.
+        around: Called as ``around(method, *args, **kwargs)`` with the object's own bound method.
     """
     before = getattr(owner, name)
     own = vars(owner).get(name, _ABSENT)
@@ -73,13 +73,12 @@ class Patches:
 
         Args:
             base: The class.
-            change: Called once with each class. It uses :meth:`set` or :meth:`wrap`.
+            change: Called once with each class. It uses :meth:`set`, or :meth:`wrap` on methods that the class itself defines.
         """
-        pending = [base]
-        while pending:
-            cls = pending.pop()
+        classes = [base]
+        for cls in classes:  # the list grows meanwhile
             change(cls)
-            pending += cls.__subclasses__()
+            classes += [subclass for subclass in cls.__subclasses__() if subclass not in classes]
         inherited = vars(base).get("__init_subclass__")
 
         def change_too(cls: Any, /, **kwargs: Any) -> None:

@@ -128,7 +128,7 @@ def test_stock_heads_under_the_address_are_left_alone_and_named(caplog: pytest.L
     expected = pixel_gradients(stock, batch_of(MASK_RCNN), mask)["mask"]
     printed: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("headweights.mmdet.model.print_log", lambda message, logger: printed.append(message))
+        patch.setattr("headweights.mmdet.heads.model_heads.print_log", lambda message, logger: printed.append(message))
         for _ in range(2):
             actual = pixel_gradients(weighted, batch_of(MASK_RCNN, {ROI: 0.3}, {ROI: 5}), mask)["mask"]
     assert torch.equal(actual, expected)

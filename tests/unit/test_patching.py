@@ -53,6 +53,12 @@ def test_every_override_is_wrapped_once_later_subclasses_included() -> None:
         def do(self, number: int) -> int:
             return super().do(number) * 2
 
+    class Mixin(Parent): ...
+
+    class Diamond(Early, Mixin):
+        def do(self, number: int) -> int:
+            return super().do(number) + 10
+
     calls = []
     patches = Patches()
 
@@ -74,10 +80,12 @@ def test_every_override_is_wrapped_once_later_subclasses_included() -> None:
 
     assert (Parent().do(1), Early().do(1), Late().do(1), Silent().do(number=1)) == (2, 4, 104, 104)
     assert calls == ["Parent"] + ["Early"] * 2 + ["Late"] * 3 + ["Silent"] * 3
+    assert Diamond().do(1) == 14
+    assert calls[9:] == ["Diamond"] * 3
     assert Late.seen == []
     patches.undo()
 
     class Later(Early): ...
 
     assert (Later().do(1), Late().do(1), Later.seen) == (4, 104, [])
-    assert len(calls) == 9
+    assert len(calls) == 12

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Iterable
 from hashlib import blake2b
 
 import numpy as np
@@ -20,7 +20,7 @@ _GLOB = re.compile(r"[*?\[]")
 
 
 class NamedWeights:
-    """Weights by image name, found by binary search. They take 8 bytes a name and the rows of weights.
+    """Weights by image name, found by binary search in hashes of the names. The names themselves are not kept.
 
     A name is an image id or the path of a file, in full or without its first folders (``'a/1.png'`` and ``'1.png'`` both name
     ``'/data/a/1.png'``). A name with ``*``, ``?`` or ``[`` is a glob as well, matched in the same way; its ``*`` also matches
@@ -47,15 +47,15 @@ class NamedWeights:
         if len(twice):
             raise WeightError(f"{where} names {names[self._order[twice[0]]]!r} twice.")
         self._depths = sorted({name.count("/") + 1 for name in names}, reverse=True) if by != IMAGE_ID else []
-        self._globs = [
-            (entry, re.compile("(?:.*/)?" + fnmatch.translate(name), re.DOTALL))
+        self._globs = {
+            entry: re.compile("(?:.*/)?" + fnmatch.translate(name), re.DOTALL)
             for entry, name in enumerate(names)
             if by != IMAGE_ID and _GLOB.search(name)
-        ]
+        }
 
     @property
     def nbytes(self) -> int:
-        """Its size in memory, in bytes."""
+        """The size in memory, in bytes, globs not counted."""
         return int(self._hashes.nbytes + self._order.nbytes + self.entries.nbytes)
 
     def find(self, image: ImageInfo) -> int | None:
@@ -65,20 +65,15 @@ class NamedWeights:
             WeightError: Two entries name it.
         """
         path = normal_path(image.path)
-        found: dict[int, str] = {}
-        if self._depths:
-            parts = path.split("/")
-            for depth in self._depths:
-                if depth <= len(parts):
-                    self._look_up("/".join(parts[-depth:]), found)
+        parts = path.split("/")
+        names = ["/".join(parts[-depth:]) for depth in self._depths if depth <= len(parts)]
         if self.by != FILE_NAME and image.img_id is not None:
-            self._look_up(str(image.img_id), found)
+            names.append(str(image.img_id))
+        found = {entry: name for name in names if (entry := self._entry(name)) is not None}
         if len(found) > 1:
-            names = " and ".join(map(repr, found.values()))
-            raise WeightError(f"{self.where} names image {image.path!r} twice: {names}.")
-        for entry in found:
-            return entry
-        return next((entry for entry, glob in self._globs if glob.match(path)), None)
+            raise WeightError(f"{self.where} names image {image.path!r} twice: {' and '.join(map(repr, found.values()))}.")
+        globs = (entry for entry, glob in self._globs.items() if glob.match(path))
+        return next(iter(found or globs), None)
 
     def of(self, image: ImageInfo) -> dict[str, float]:
         """Returns the weights of an image by target."""
@@ -87,18 +82,18 @@ class NamedWeights:
 
     def is_glob(self, entry: int) -> bool:
         """Whether the name of an entry is a glob."""
-        return any(entry == one for one, _ in self._globs)
+        return entry in self._globs
 
-    def matches_any(self, entry: int, images: Collection[ImageInfo]) -> bool:
+    def matches_any(self, entry: int, images: Iterable[ImageInfo]) -> bool:
         """Whether an entry is a glob that matches some image, even one that another entry takes."""
-        globs = [glob for one, glob in self._globs if one == entry]
-        return any(glob.match(normal_path(image.path)) for glob in globs for image in images)
+        glob = self._globs.get(entry)
+        return glob is not None and any(glob.match(normal_path(image.path)) for image in images)
 
-    def _look_up(self, name: str, found: dict[int, str]) -> None:
+    def _entry(self, name: str) -> int | None:
+        """The number of the entry of exactly this name."""
         wanted = _hash(name)
         place = int(self._hashes.searchsorted(np.uint64(wanted)))
-        if place < len(self._hashes) and int(self._hashes[place]) == wanted:
-            found.setdefault(int(self._order[place]), name)
+        return int(self._order[place]) if place < len(self._hashes) and int(self._hashes[place]) == wanted else None
 
 
 def normal_path(path: str) -> str:

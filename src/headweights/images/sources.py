@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import csv
 import importlib
+import json
 import os
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from headweights.errors import WeightError
-from headweights.images.files import named_weights, read_csv, read_json
 from headweights.images.image import ImageInfo, checked_weights
-from headweights.images.names import EITHER, NamedWeights
+from headweights.images.names import EITHER, FILE_NAME, IMAGE_ID, NamedWeights, normal_path
+from headweights.images.table import TableBuilder
+from headweights.weights.addresses import target_of
 
 
+@dataclass(frozen=True)
 class CalledWeights:
     """Weights from a function of an image's info.
 
@@ -22,8 +28,7 @@ class CalledWeights:
             number, a table from addresses to numbers, or None for no weight.
     """
 
-    def __init__(self, function: Callable[[Mapping[str, Any]], Any]) -> None:
-        self._function = function
+    function: Callable[[Mapping[str, Any]], Any]
 
     def of(self, image: ImageInfo) -> dict[str, float]:
         """Returns the weights that the function gives an image, by target.
@@ -31,9 +36,9 @@ class CalledWeights:
         Raises:
             WeightError: The function fails or returns something that is no weight.
         """
-        name = getattr(self._function, "__qualname__", type(self._function).__name__)
+        name = getattr(self.function, "__qualname__", type(self.function).__name__)
         try:
-            given = self._function(image.info)
+            given = self.function(image.info)
         except Exception as error:
             raise WeightError(f"the function {name!r} fails for image {image.path!r}: {type(error).__name__}: {error}") from error
         return {} if given is None else checked_weights(given, where=f"the value that {name!r} returns for image {image.path!r}")
@@ -57,13 +62,11 @@ def read(source: Any, dataset: str | None = None) -> tuple[list[str], NamedWeigh
     """
     prefix = f"data set {dataset!r}: " if dataset else ""
     if isinstance(source, Mapping):
-        return named_weights(source.items(), EITHER, f"{prefix}images")
+        return _named(source.items(), EITHER, f"{prefix}images")
     if isinstance(source, (str, os.PathLike)):
         path = Path(source)
-        if path.suffix.lower() == ".csv":
-            return read_csv(path, f"{prefix}{path}")
-        if path.suffix.lower() == ".json":
-            return read_json(path, f"{prefix}{path}")
+        if path.suffix.lower() in (".csv", ".json"):
+            return _from_file(path, f"{prefix}{path}")
         if isinstance(source, str) and ":" in source:
             return [], CalledWeights(_imported(source, prefix))
     elif callable(source):
@@ -83,3 +86,83 @@ def _imported(name: str, prefix: str) -> Callable[[Mapping[str, Any]], Any]:
     if not callable(found):
         raise WeightError(f"{prefix}images is {name!r}, which is not a function.")
     return found  # type: ignore[no-any-return]
+
+
+def _from_file(path: Path, where: str) -> tuple[list[str], NamedWeights]:
+    kind = path.suffix[1:].upper()
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            return _from_csv(csv.reader(file, strict=True), where) if kind == "CSV" else _from_json(file.read(), where)
+    except WeightError:
+        raise
+    except OSError as error:
+        raise WeightError(f"{where} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError as error:
+        raise WeightError(f"{where} is not encoded in UTF-8: {error.reason}.") from None
+    except (csv.Error, ValueError, RecursionError) as error:
+        raise WeightError(f"{where} is not valid {kind}: {error}.") from None
+
+
+def _from_json(text: str, where: str) -> tuple[list[str], NamedWeights]:
+    """Reads an object from image names to weights."""
+
+    def refuse_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        table = dict(pairs)
+        if len(table) < len(pairs):
+            ((name, _),) = Counter(name for name, _ in pairs).most_common(1)
+            raise WeightError(f"{where} names {name!r} twice.")
+        return table
+
+    table = json.loads(text, object_pairs_hook=refuse_twice)
+    if not isinstance(table, dict):
+        raise WeightError(f"{where} holds a {type(table).__name__}; it must hold an object from image names to weights.")
+    return _named(table.items(), EITHER, where)
+
+
+def _from_csv(rows: Any, where: str) -> tuple[list[str], NamedWeights]:
+    """Reads a column of image names and columns of weights."""
+    header = [cell.strip() for cell in next(rows, [])]
+    keys = [column for column in header if column in (FILE_NAME, IMAGE_ID)]
+    if len(keys) != 1:
+        raise WeightError(
+            f"{where}: its first line is {header}; it must name one column file_name or image_id, and columns of weights."
+        )
+    column = header.index(keys[0])
+    targets = {number: "" if name == "weight" else target_of(name) for number, name in enumerate(header) if number != column}
+    if not targets or len(set(targets.values())) < len(targets):
+        raise WeightError(
+            f"{where}: its first line is {header}; besides {keys[0]} it must name columns of weights, each once: 'weight' for "
+            "every head, or an address such as 'rpn_head'."
+        )
+
+    def items() -> Iterator[tuple[str, dict[str, Any]]]:
+        for cells in rows:
+            if not cells:
+                continue
+            line = f"{where}, line {rows.line_num}"
+            if len(cells) != len(header):
+                raise WeightError(f"{line} has {len(cells)} cells, the first line {len(header)}.")
+            given = {target: cells[number].strip() for number, target in targets.items() if cells[number].strip()}
+            if not cells[column].strip():
+                raise WeightError(f"{line} has no {keys[0]}.")
+            yield cells[column].strip(), {target: _number(text, line) for target, text in given.items()}
+
+    return _named(items(), keys[0], where)
+
+
+def _number(text: str, line: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise WeightError(f"{line}: {text!r} is not a number; a loss weight is a real number >= 0, such as 0.3.") from None
+
+
+def _named(items: Iterable[tuple[Any, Any]], by: str, where: str) -> tuple[list[str], NamedWeights]:
+    """Packs (name, weights) pairs; returns the names too."""
+    names, builder = [], TableBuilder()
+    for name, value in items:
+        if isinstance(name, bool) or not isinstance(name, (str, int)) or not normal_path(str(name)):
+            raise WeightError(f"{where}: {name!r} is not the name of an image; write its file name or its id.")
+        names.append(normal_path(str(name)))
+        builder.add(checked_weights(value, where=f"{where}: the weight of {name!r}"))
+    return names, NamedWeights(names, builder.table(), by, where)

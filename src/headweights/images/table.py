@@ -42,7 +42,7 @@ class ImageTable:
 
     @property
     def nbytes(self) -> int:
-        """Its size in memory, in bytes."""
+        """The size in memory, in bytes."""
         return int(self._rows.nbytes + self._index.nbytes)
 
     @property
@@ -69,12 +69,12 @@ class ImageTable:
         Args:
             targets: From the most specific to the least, e.g. ``('rpn_head.loss_cls', 'rpn_head', '')``.
         """
-        counts = np.bincount(self._index, minlength=len(self._rows))
-        weights: NDArray[Any] = np.full(len(self._rows), _NOT_GIVEN)
-        for target in targets:
+        weights: NDArray[Any] = np.ones(len(self._rows))
+        for target in reversed(targets):
             if target in self.targets:
-                weights = np.where(np.isnan(weights), self._rows[:, self.targets.index(target)], weights)
-        weights = np.where(np.isnan(weights), 1.0, weights)
+                given = self._rows[:, self.targets.index(target)]
+                weights = np.where(np.isnan(given), weights, given)
+        counts = np.bincount(self._index, minlength=len(self._rows))
         return float(weights @ counts / counts.sum()) if len(self) else 1.0
 
 

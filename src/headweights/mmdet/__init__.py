@@ -25,7 +25,7 @@ from headweights.mmdet.hooks.check_weights import CheckWeightsHook
 from headweights.mmdet.hooks.loss_weights import LossWeightHook
 from headweights.mmdet.install import install, uninstall
 from headweights.mmdet.weighting.subclass import make_weighted, with_weight_per_image
-from headweights.provenance.provenance import Provenance
+from headweights.provenance.origin import Provenance
 
 install()
 

@@ -1,22 +1,22 @@
 """What each object of an image knows of its origin and its weight.
 
-Pipelines crop, filter, reorder and merge objects in many places, and each of them does the same to the class labels. So the
-labels carry the knowledge: :class:`TracedLabels` is an array like any other, and whatever picks or joins its rows picks and joins
-the objects' origins and weights.
+Wherever a pipeline crops, filters, reorders or joins objects, it does the same to the class labels. So the labels carry the
+knowledge: whatever picks or joins rows of :class:`TracedLabels` picks and joins the objects' origins and weights.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from headweights.provenance.origin import Origin
-from headweights.provenance.provenance import distinct
+from headweights.provenance.origin import Origin, distinct
 
 
+@dataclass(frozen=True, eq=False)
 class ObjectProvenance:
     """Where each object comes from, and what it weighs. Immutable, so that copies of labels share it.
 
@@ -27,16 +27,15 @@ class ObjectProvenance:
         weights: Each object's own weight, shape (objects,), float32.
     """
 
-    def __init__(self, origins: Sequence[Origin | None], index: NDArray[np.int64], weights: NDArray[np.float32]) -> None:
-        self.origins = tuple(origins)
-        self.index = index
-        self.weights = weights
+    origins: tuple[Origin | None, ...]
+    index: NDArray[np.int64]
+    weights: NDArray[np.float32]
 
-    @classmethod
-    def of_one(cls, origin: Origin | None, objects: int, weights: NDArray[np.float32] | None = None) -> ObjectProvenance:
-        """The provenance of so many objects of one image; they weigh 1 by default."""
+    @staticmethod
+    def of_one(origin: Origin | None, objects: int, weights: NDArray[np.float32] | None = None) -> ObjectProvenance:
+        """The provenance of all objects of one image, shape (objects,); they weigh 1 by default."""
         weights = np.ones(objects, np.float32) if weights is None else weights
-        return cls([origin], np.zeros(objects, np.int64), weights)
+        return ObjectProvenance((origin,), np.zeros(objects, np.int64), weights)
 
     def taken(self, rows: NDArray[np.int64]) -> ObjectProvenance:
         """The provenance of some of the objects, in the order of the rows."""
@@ -47,7 +46,7 @@ class ObjectProvenance:
         """The provenance of the objects of several arrays, one array after the other."""
         origins = distinct(origin for one in several for origin in one.origins)
         index = [np.array([origins.index(origin) for origin in one.origins], dtype=np.int64)[one.index] for one in several]
-        return ObjectProvenance(origins, np.concatenate(index), np.concatenate([one.weights for one in several]))
+        return ObjectProvenance(tuple(origins), np.concatenate(index), np.concatenate([one.weights for one in several]))
 
 
 # Functions that pick or reorder rows of their first argument. They do the same to row numbers.
@@ -75,7 +74,7 @@ class TracedLabels(np.ndarray[Any, Any]):
         labels = np.asarray(self)[index]
         if self.provenance is None or not isinstance(labels, np.ndarray) or labels.ndim != 1:
             return labels
-        return TracedLabels(labels, self.provenance.taken(self._rows()[index]))
+        return TracedLabels(labels, self.provenance.taken(np.arange(len(self))[index]))
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **kwargs: Any) -> Any:
         plain = [_plain(value) for value in inputs]
@@ -95,7 +94,7 @@ class TracedLabels(np.ndarray[Any, Any]):
         plain = [_plain(value) for value in args]
         if func in _PICKING and args and args[0] is self and self.provenance is not None and "out" not in kwargs:
             labels = func(*plain, **kwargs)
-            rows = func(self._rows(), *plain[1:], **kwargs)
+            rows = func(np.arange(len(self)), *plain[1:], **kwargs)
             return TracedLabels(labels, self.provenance.taken(rows)) if getattr(rows, "ndim", 0) == 1 else labels
         return func(*plain, **{key: _plain(value) for key, value in kwargs.items()})
 
@@ -118,9 +117,6 @@ class TracedLabels(np.ndarray[Any, Any]):
     def __reduce__(self) -> Any:
         return _traced, (np.asarray(self), self.provenance)
 
-    def _rows(self) -> NDArray[np.int64]:
-        return np.arange(len(self))
-
 
 def _traced(labels: Any, provenance: ObjectProvenance | None) -> Any:
     return labels if provenance is None else TracedLabels(labels, provenance)
@@ -135,13 +131,8 @@ def _plain(value: Any) -> Any:
 
 def _joined(func: Any, arrays: Any, *args: Any, **kwargs: Any) -> Any:
     labels = func([np.asarray(array) for array in arrays], *args, **kwargs)
-    known = [getattr(array, "provenance", None) for array in arrays]
-    if labels.ndim != 1 or not any(known):
+    known = [(getattr(array, "provenance", None), np.size(array)) for array in arrays]
+    if labels.ndim != 1 or not any(provenance for provenance, _ in known):
         return labels
-    sized = [(provenance, int(np.size(array))) for provenance, array in zip(known, arrays)]
-    return TracedLabels(
-        labels,
-        ObjectProvenance.joined(
-            [provenance or ObjectProvenance.of_one(None, size) for provenance, size in sized if provenance or size]
-        ),
-    )
+    parts = [provenance or ObjectProvenance.of_one(None, size) for provenance, size in known if provenance or size]
+    return TracedLabels(labels, ObjectProvenance.joined(parts))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from headweights.provenance.origin import Origin, Part
-from headweights.provenance.provenance import Provenance, mix_provenance
+from headweights.provenance.origin import Origin, Part, Provenance, mix_provenance
 
 
 def test_provenance_of_a_mixing_step_of_ones_own() -> None:

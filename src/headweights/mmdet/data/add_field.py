@@ -30,7 +30,7 @@ class AddFieldToImgMetas(BaseTransform):
 
     Raises:
         WeightError: When it is built: the lists differ in length, a field is named twice, or a loss weight is no number >= 0. On
-            the first image: there is no data sample yet, or a field is a data field of it.
+            the first image: there is no data sample yet, or a field is one of its data fields.
     """
 
     def __init__(self, fields: Sequence[str], values: Sequence[Any], replace: bool = True) -> None:
@@ -56,7 +56,7 @@ class AddFieldToImgMetas(BaseTransform):
         self.replace = replace
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Adds the fields to ``results['data_samples']``: those of an image, of branches (``MultiBranch``) or of a video."""
+        """Adds the fields to ``results['data_samples']``: of an image, of branches (``MultiBranch``), or of a video's frames."""
         if "data_samples" not in results:
             raise WeightError(
                 f"{type(self).__name__}(fields={list(self.values)}): the image has no data sample yet. PackDetInputs makes it; "

@@ -1,8 +1,8 @@
 """Keeps the ``loss_weight`` of images and annotations in a COCO file, which mmdetection's data sets drop.
 
 ``images[].loss_weight`` becomes ``data_info['loss_weight']``, a table from targets to numbers, and ``annotations[].loss_weight``
-becomes ``data_info['instances'][k]['loss_weight']``. A data set of another format gives the same two entries by itself. When a
-data set is loaded, its attribute ``has_loss_weights`` tells whether its file gives any.
+becomes ``data_info['instances'][k]['loss_weight']``. A data set of another format sets these two entries itself. Once a data set
+is loaded, its attribute ``has_loss_weights`` tells whether its file gives any.
 """
 
 from __future__ import annotations
@@ -23,15 +23,14 @@ from headweights.weights.weight import checked_weight
 # LoadLossWeights notices a step that rebuilds the instances without them.
 OBJECTS_WEIGHTED = "objects_have_loss_weights"
 
-Parse = Callable[[Mapping[str, Any]], Any]
+Info = Mapping[str, Any]
+Parse = Callable[[Info], Any]
 
 
 def keeping_loss_weights(full_init: Callable[..., None], dataset: Any, *args: Any, **kwargs: Any) -> None:
-    """Wraps ``full_init``: the weights of the annotation file stay while a data set loads, however its class parses the file.
+    """Wraps ``full_init``: keeps the weights of the annotation file, however the class of the data set parses the file.
 
-    Args:
-        full_init: The method.
-        dataset: The data set. Only a ``CocoDataset`` or ``BaseVideoDataset`` is changed, and only until it is loaded.
+    Only a ``CocoDataset`` or ``BaseVideoDataset`` is changed, and only until it is loaded.
     """
     if not isinstance(dataset, (CocoDataset, BaseVideoDataset)):
         return full_init(dataset, *args, **kwargs)
@@ -39,7 +38,7 @@ def keeping_loss_weights(full_init: Callable[..., None], dataset: Any, *args: An
         full_init(dataset, *args, **kwargs)
 
 
-def _parsed(parse: Parse, dataset: Any, raw: Mapping[str, Any]) -> Any:
+def _parsed(parse: Parse, dataset: Any, raw: Info) -> Any:
     parsed = parse(raw)
     if not isinstance(parsed, dict):
         return parsed
@@ -66,13 +65,11 @@ def _parsed(parse: Parse, dataset: Any, raw: Mapping[str, Any]) -> Any:
     return parsed
 
 
-def _weights_of_instances(
-    parse: Parse, raw: Mapping[str, Any], instances: Sequence[Mapping[str, Any]], where: str
-) -> list[float] | None:
+def _weights_of_instances(parse: Parse, raw: Info, instances: Sequence[Info], where: str) -> list[float] | None:
     """The weight of each instance. None where instances cannot be matched with annotations.
 
-    A class may drop, reorder or change annotations while it parses them. So every annotation is parsed alone too: an instance
-    belongs to the annotation that makes the same box when it is alone.
+    A class may drop, reorder or change annotations while it parses them. So every annotation is also parsed alone: an instance
+    belongs to the annotation that gives the same box then.
     """
     alone = list(_parsed_alone(parse, raw, where))
     if [_box(instance) for instance in instances] == [box for box, _ in alone]:
@@ -84,16 +81,16 @@ def _weights_of_instances(
     return [weight for (weight,) in of_instances] if all(len(found) == 1 for found in of_instances) else None
 
 
-def _parsed_alone(parse: Parse, raw: Mapping[str, Any], where: str) -> Iterator[tuple[Any, float]]:
+def _parsed_alone(parse: Parse, raw: Info, where: str) -> Iterator[tuple[Any, float]]:
+    """Yields the box and the weight of every annotation."""
     for annotation in raw["raw_ann_info"]:
-        weight = checked_weight(
-            annotation.get(LOSS_WEIGHT, 1), where=f"{where}: {LOSS_WEIGHT} of annotation {annotation.get('id')!r}"
-        )
+        place = f"{where}: {LOSS_WEIGHT} of annotation {annotation.get('id')!r}"
+        weight = checked_weight(annotation.get(LOSS_WEIGHT, 1), place)
         # MOTChallengeDataset asserts that an image has objects. It drops an annotation that fails alone.
         with suppress(AssertionError):
             for instance in parse({**raw, "raw_ann_info": [annotation]})["instances"]:
                 yield _box(instance), weight
 
 
-def _box(instance: Mapping[str, Any]) -> Any:
+def _box(instance: Info) -> Any:
     return tuple(instance.get("bbox", ())), instance.get("bbox_label"), instance.get("ignore_flag")

@@ -1,4 +1,4 @@
-"""The frame of the image that ``MixUp`` mixes in: one more box, which moves with the image's boxes and shows what it covers."""
+"""The frame of the image that ``MixUp`` mixes in: one more box, which moves with the image's boxes and tells what it covers."""
 
 from __future__ import annotations
 
@@ -44,28 +44,6 @@ class _BoxesWithFrame:
     """A mixin for a class of boxes."""
 
     frame: Frame | None = None
-    plain: Any = None
-
-    def rescale_(self, scale_factor: Any) -> None:
-        super().rescale_(scale_factor)  # type: ignore[misc]
-        if self.frame:
-            self.frame.box.rescale_(scale_factor)
-
-    def flip_(self, img_shape: Any, direction: str = "horizontal") -> None:
-        super().flip_(img_shape, direction)  # type: ignore[misc]
-        if self.frame:
-            self.frame.box.flip_(img_shape, direction)
-
-    def translate_(self, distances: Any) -> None:
-        super().translate_(distances)  # type: ignore[misc]
-        if self.frame:
-            self.frame.box.translate_(distances)
-            self.frame.is_placed = True
-
-    def clip_(self, img_shape: Any) -> None:
-        super().clip_(img_shape)  # type: ignore[misc]
-        if self.frame:
-            self.frame.box.clip_(img_shape)
 
     def clone(self) -> Any:
         boxes: Any = super().clone()  # type: ignore[misc]
@@ -77,11 +55,21 @@ class _BoxesWithFrame:
         boxes.frame = self.frame
         return boxes
 
-    @classmethod
-    def cat(cls, box_list: Any, dim: int = 0) -> Any:
-        return cls.plain.cat(box_list, dim)
-
 
 @functools.cache
 def _framed(cls: Any) -> Any:
-    return type(f"{cls.__name__}WithFrame", (_BoxesWithFrame, cls), {"plain": cls})
+    # cat returns plain boxes.
+    moves = {name: _moving_the_frame(cls, name) for name in ("rescale_", "flip_", "translate_", "clip_")}
+    return type(f"{cls.__name__}WithFrame", (_BoxesWithFrame, cls), {**moves, "cat": cls.cat})
+
+
+def _moving_the_frame(cls: Any, name: str) -> Any:
+    """A method of a class of boxes that moves the frame too."""
+
+    def move(self: Any, *args: Any, **kwargs: Any) -> None:
+        getattr(cls, name)(self, *args, **kwargs)
+        if self.frame:
+            getattr(self.frame.box, name)(*args, **kwargs)
+            self.frame.is_placed |= name == "translate_"
+
+    return move

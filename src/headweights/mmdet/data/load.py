@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet.registry import TRANSFORMS
+from numpy.typing import NDArray
 
 from headweights.errors import WeightError
 from headweights.images.image import ImageInfo, checked_weights
@@ -17,8 +19,7 @@ from headweights.images.sources import read
 from headweights.images.table import ImageTable
 from headweights.mmdet.data.annotations import OBJECTS_WEIGHTED
 from headweights.mmdet.data.trace import LABELS, PROVENANCE, trace
-from headweights.provenance.origin import Origin, Part
-from headweights.provenance.provenance import Provenance
+from headweights.provenance.origin import Origin, Part, Provenance
 from headweights.weights.addresses import LOSS_WEIGHT
 from headweights.weights.weight import checked_weight
 
@@ -34,14 +35,14 @@ class LoadLossWeights(BaseTransform):
     The weights then follow the image and each object through cropping, filtering and mixing into the data sample: metainfo
     ``loss_origins``, and ``gt_instances.loss_weights`` of shape (objects,) where objects have weights.
 
-    An image's weight is its ``loss_weight`` in the annotation file, and what `images` gives it. Where both give a weight for one
-    address, `images` wins. An object's weight is its ``loss_weight`` in the annotation file.
+    The weights are the ``loss_weight`` of the image and its objects in the annotation file. `images` adds weights of images, and
+    wins where both give one for an address.
 
     Args:
         dataset: The data set's name. Default: None, so that no weight of a table by data set applies.
         images: Weights by image: the path of a CSV or JSON file, a dict, a function or ``'module:function'``
-            (:func:`headweights.images.sources.read`), or an :class:`~headweights.images.table.ImageTable` of the data set, which
-            is looked up by ``sample_idx``. Default: None. Only the table has been checked for names that no image has.
+            (:func:`headweights.images.sources.read`); names that no image has are no error. Or an
+            :class:`~headweights.images.table.ImageTable` of the data set, looked up by ``sample_idx``. Default: None.
         objects: Whether to load objects' weights. Default: True.
 
     Raises:
@@ -57,7 +58,6 @@ class LoadLossWeights(BaseTransform):
             raise WeightError(f"{me}: objects is {objects!r}; it must be True or False.")
         self.dataset = dataset
         self.objects = objects
-        self.mixing_is_recorded = False  # keep_origins sets it
         self.images = images if images is None or isinstance(images, ImageTable) else read(images, dataset)[1]
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
@@ -66,24 +66,24 @@ class LoadLossWeights(BaseTransform):
             raise WeightError(f"{self._of(results)} has its weights already: its pipeline has LoadLossWeights twice.")
         origin = Origin(self.dataset, self._image_weights(results))
         weights = self._object_weights(results) if self.objects else None
-        results[PROVENANCE] = Provenance((Part(origin),), weights is not None, self.mixing_is_recorded)
+        results[PROVENANCE] = Provenance((Part(origin),), weights is not None)
         trace(results, weights)
         return results
 
-    def _image_weights(self, results: Mapping[str, Any]) -> dict[str, float]:
-        given = _annotated_weights(results, self._of(results))
+    def _image_weights(self, results: Mapping[str, Any]) -> Mapping[str, float]:
+        image = _image(results, self._of(results))
+        if self.images is None:
+            return image.weights
         if isinstance(self.images, ImageTable):
             if "sample_idx" not in results or "frame_id" in results:
                 raise WeightError(
                     f"{self._of(results)}: the table of weights is indexed by the image's number in the data set (sample_idx), "
                     "which is missing here. Give images= as a file or dict by file name."
                 )
-            return {**given, **self.images.weights(results["sample_idx"])}
-        if self.images is None:
-            return given
-        return {**given, **self.images.of(ImageInfo(str(results.get("img_path", "")), results.get("img_id"), info=results))}
+            return {**image.weights, **self.images.weights(results["sample_idx"])}
+        return {**image.weights, **self.images.of(image)}
 
-    def _object_weights(self, results: Mapping[str, Any]) -> np.ndarray[Any, Any] | None:
+    def _object_weights(self, results: Mapping[str, Any]) -> NDArray[np.float32] | None:
         instances = results.get("instances") or ()
         given = [LOSS_WEIGHT in instance for instance in instances]
         if results.get(OBJECTS_WEIGHTED) and not all(given):
@@ -93,10 +93,8 @@ class LoadLossWeights(BaseTransform):
             )
         if not any(given):
             return None
-        weights = [
-            checked_weight(instance.get(LOSS_WEIGHT, 1), where=f"{self._of(results)}: {LOSS_WEIGHT} of object {number}")
-            for number, instance in enumerate(instances)
-        ]
+        of_object = f"{self._of(results)}: {LOSS_WEIGHT} of object"
+        weights = [checked_weight(one.get(LOSS_WEIGHT, 1), f"{of_object} {number}") for number, one in enumerate(instances)]
         labels = results.get(LABELS)
         if labels is None:
             raise WeightError(
@@ -139,27 +137,20 @@ def image_table(dataset: Any, source: Any = None, name: str | None = None) -> Im
     return table_of_images(source, _Images(dataset, name), name)
 
 
-class _Images(Collection[ImageInfo]):
+@dataclass(frozen=True)
+class _Images:
     """The images of a data set. They are unpacked one at a time."""
 
-    def __init__(self, dataset: Any, name: str) -> None:
-        self._dataset = dataset
-        self._name = name
-
-    def __len__(self) -> int:
-        return len(self._dataset)
-
-    def __contains__(self, image: object) -> bool:
-        return any(image == one for one in self)
+    dataset: Any
+    name: str
 
     def __iter__(self) -> Iterator[ImageInfo]:
-        for number in range(len(self)):
-            info = self._dataset.get_data_info(number)
-            path = str(info.get("img_path", ""))
-            given = _annotated_weights(info, f"image {path!r} of data set {self._name!r}")
-            yield ImageInfo(path, info.get("img_id"), given, info)
+        for number in range(len(self.dataset)):
+            info = self.dataset.get_data_info(number)
+            yield _image(info, f"image {str(info.get('img_path', ''))!r} of data set {self.name!r}")
 
 
-def _annotated_weights(info: Mapping[str, Any], where: str) -> dict[str, float]:
+def _image(info: Mapping[str, Any], where: str) -> ImageInfo:
     value = info.get(LOSS_WEIGHT)
-    return {} if value is None else checked_weights(value, where=f"{where}: {LOSS_WEIGHT}")
+    annotated = {} if value is None else checked_weights(value, where=f"{where}: {LOSS_WEIGHT}")
+    return ImageInfo(str(info.get("img_path", "")), info.get("img_id"), annotated, info)

@@ -14,18 +14,20 @@ from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
-from mmdet.datasets.transforms import Albu, CachedMixUp, CachedMosaic, CopyPaste, MixUp, Mosaic
+from mmdet.datasets.transforms import Albu, CachedMixUp, CachedMosaic, CopyPaste, MixUp, Mosaic, PackDetInputs, PackTrackInputs
 from mmdet.registry import TRANSFORMS
 
 from headweights.mmdet.data.frame import Frame, with_frame
-from headweights.mmdet.data.load import LoadLossWeights
+from headweights.mmdet.data.packing import MIXING_IS_RECORDED
 from headweights.mmdet.data.source_datasets import source_datasets, steps
 from headweights.mmdet.data.trace import LABELS, PROVENANCE, trace, trace_of
 from headweights.patching import replaced
-from headweights.provenance.provenance import Provenance, mix_provenance
+from headweights.provenance.origin import Provenance, mix_provenance
 
 Results = dict[str, Any]
 Transform = Callable[[Any, Results], Any]
+# What a step returned, the images that it mixed, and how much of the result each takes. No areas where it mixed nothing.
+Mixed = tuple[Any, list[Provenance], list[float]]
 # MixUp adds the two images half and half.
 _MIXED_IN = 0.5
 
@@ -44,29 +46,20 @@ def record_mix(mixed: Results, images: Sequence[Results], areas: Sequence[float]
         mixed[PROVENANCE] = mix_provenance([image.get(PROVENANCE) for image in images], areas)
 
 
-def prepare_pipelines(dataset: Any) -> None:
-    """Has every mixing step in the pipelines of a data set keep provenance, in place; see :func:`keep_origins`.
+def keep_origins(data: Any) -> None:
+    """Has every mixing step of a data set or pipeline, at any depth, keep provenance, in place.
+
+    A training does so by itself. Call it for a data set that is used without a ``Runner``; without it, packing raises an error
+    where the parts or objects of a mixed image may weigh differently.
 
     Args:
-        dataset: A data set, wrapped to any depth. Its workers have not started.
+        data: A data set, wrapped to any depth, whose workers have not started; or a ``Compose``, a list of steps, or a step.
     """
-    for source in source_datasets(dataset):
-        keep_origins(source.pipelines)
-
-
-def keep_origins(pipeline: Any) -> None:
-    """Has every mixing step of a pipeline, at any depth, keep provenance, in place: it becomes one of :func:`with_origins`.
-
-    A training does so by itself. A data set that is used without a ``Runner`` needs it for its own pipeline and for those of its
-    wrappers; without it, packing raises an error where the parts or objects of a mixed image may weigh differently.
-
-    Args:
-        pipeline: A ``Compose``, a list of steps, or a step.
-    """
+    is_dataset = hasattr(data, "__getitem__") and not isinstance(data, (list, tuple, dict))
     step: Any
-    for step in steps(pipeline):
-        if isinstance(step, LoadLossWeights):
-            step.mixing_is_recorded = True
+    for step in [step for source in source_datasets(data) for step in source.steps] if is_dataset else steps(data):
+        if isinstance(step, (PackDetInputs, PackTrackInputs)):
+            setattr(step, MIXING_IS_RECORDED, True)
         elif any(isinstance(step, base) for base in _KEEPING):
             step.__class__ = with_origins(step.__class__)
 
@@ -89,18 +82,27 @@ def with_origins(step_class: Any) -> Any:
     Its steps have the same name, arguments, ``repr`` and random numbers. They pickle to other processes.
 
     Args:
-        step_class: ``Mosaic``, ``CachedMosaic``, ``MixUp``, ``CachedMixUp``, ``CopyPaste``, ``Albu`` or a subclass of theirs.
-            TRANSFORMS has mmdetection's own as ``MosaicWithOrigins`` and so on.
+        step_class: ``Mosaic``, ``MixUp``, ``CachedMixUp``, ``CopyPaste``, ``Albu`` or a subclass of theirs. TRANSFORMS has
+            mmdetection's own as ``MosaicWithOrigins`` and so on.
     """
     if isinstance(step_class, _WithOrigins):
         return step_class
+    stock = step_class.transform
     keeping = next(keeping for base, keeping in _KEEPING.items() if issubclass(step_class, base))
 
+    @functools.wraps(stock)
     def transform(self: Any, results: Results) -> Any:
-        return keeping(step_class.transform, self, results)
+        if keeping is None:
+            return _by_row_numbers(stock, self, results)
+        if not _trace_all(self, results):
+            return stock(self, results)
+        mixed, parts, areas = keeping(stock, self, results)
+        if mixed is not None and areas:
+            mixed[PROVENANCE] = mix_provenance(parts, areas)
+        return mixed
 
     namespace = dict(
-        transform=functools.wraps(step_class.transform)(transform),
+        transform=transform,
         keeps_origins=True,
         __module__=__name__,
         __doc__=step_class.__doc__,
@@ -110,12 +112,9 @@ def with_origins(step_class: Any) -> Any:
     return _WithOrigins(step_class.__name__, (step_class,), namespace)
 
 
-def _mosaic(mix: Transform, step: Any, results: Results) -> Any:
+def _mosaic(mix: Transform, step: Any, results: Results) -> Mixed:
     """Each image takes the rectangle that it is pasted into."""
-    if not _trace_all(step, results):
-        return mix(step, results)
-    images = [results, *(results.get("mix_results") or ())]
-    parts = [image[PROVENANCE] for image in images]
+    parts = [image[PROVENANCE] for image in (results, *(results.get("mix_results") or ()))]
     areas: list[float] = []
 
     def combine(mosaic_combine: Any, *args: Any, **kwargs: Any) -> Any:
@@ -130,14 +129,11 @@ def _mosaic(mix: Transform, step: Any, results: Results) -> Any:
         return indexes
 
     with replaced(step, "_mosaic_combine", combine), replaced(step, "get_indexes", pick):
-        mixed = mix(step, results)
-    return _settled(mixed, parts, areas)
+        return mix(step, results), parts, areas
 
 
-def _mixup(mix: Transform, step: Any, results: Results) -> Any:
+def _mixup(mix: Transform, step: Any, results: Results) -> Mixed:
     """The image that is mixed in takes half of what its frame covers, the other one the rest."""
-    if not _trace_all(step, results):
-        return mix(step, results)
     own = results[PROVENANCE]
     framed: list[tuple[Results, Frame]] = []
     with ExitStack() as stack:
@@ -161,26 +157,24 @@ def _mixup(mix: Transform, step: Any, results: Results) -> Any:
         mixed = mix(step, results)
     placed = [(image, frame) for image, frame in framed if frame.is_placed]
     if mixed is None or not placed:
-        return _settled(mixed, [own], [])
+        return mixed, [], []
     ((image, frame),) = placed
     share = _MIXED_IN * frame.covered(*mixed["img"].shape[:2])
-    return _settled(mixed, [own, image[PROVENANCE]], [1 - share, share])
+    return mixed, [own, image[PROVENANCE]], [1 - share, share]
 
 
-def _copy_paste(mix: Transform, step: Any, results: Results) -> Any:
+def _copy_paste(mix: Transform, step: Any, results: Results) -> Mixed:
     """The objects that are pasted take the area of their masks."""
-    if not _trace_all(step, results):
-        return mix(step, results)
     own = results[PROVENANCE]
     mixed = mix(step, results)
     (source,) = results["mix_results"]  # holds what was selected from it
     if mixed is None or not len(source["gt_bboxes"]) or own == source[PROVENANCE]:
-        return _settled(mixed, [own], [])
+        return mixed, [], []
     pasted = float(np.any(source["gt_masks"].masks, axis=0).mean())
-    return _settled(mixed, [own, source[PROVENANCE]], [1 - pasted, pasted])
+    return mixed, [own, source[PROVENANCE]], [1 - pasted, pasted]
 
 
-def _albu(augment: Transform, step: Any, results: Results) -> Any:
+def _by_row_numbers(augment: Transform, step: Any, results: Results) -> Any:
     """Albumentations turns labels into lists and lists into arrays. So it is given row numbers instead of labels."""
     if trace_of(results) is None:
         return augment(step, results)
@@ -201,19 +195,13 @@ def _trace_all(step: Any, results: Results) -> bool:
     return True
 
 
-def _settled(mixed: Any, parts: Sequence[Provenance], areas: Sequence[float]) -> Any:
-    """The mixed image with its provenance. It stays what it was where nothing was mixed (no areas) or the step returned None."""
-    if mixed is not None and areas:
-        mixed[PROVENANCE] = mix_provenance(parts, areas)
-    return mixed
-
-
-_KEEPING: dict[Any, Callable[[Transform, Any, Results], Any]] = {
+# How each step is watched. Albu mixes nothing.
+_KEEPING: dict[Any, Callable[[Transform, Any, Results], Mixed] | None] = {
     Mosaic: _mosaic,
     MixUp: _mixup,
     CachedMixUp: _mixup,
     CopyPaste: _copy_paste,
-    Albu: _albu,
+    Albu: None,
 }
 
 for _stock in (Mosaic, CachedMosaic, MixUp, CachedMixUp, CopyPaste, Albu):

@@ -26,16 +26,20 @@ _STEPS = ("pipeline", "transforms", "branch_pipelines")
 
 
 @dataclass(frozen=True)
-class ObjectWeights:
-    """The own weights of a data set's objects that are not ignored.
+class Objects:
+    """The objects of a data set and their own weights.
 
     Args:
-        given: How many of them have a weight in their annotation.
-        mean: Their mean weight; 1 for those that have none given.
+        count: How many objects are not ignored. None where the data set does not list them.
+        given: How many of these have a weight in their annotation.
+        mean: The mean weight of these; 1 for those that have none given.
+        are_weighted: Whether some object, ignored or not, has a weight other than 1.
     """
 
+    count: int | None = None
     given: int = 0
     mean: float = 1.0
+    are_weighted: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,9 +66,15 @@ class SourceDataset:
         return None if getattr(self.dataset, "is_missing", False) else len(self.dataset)
 
     @property
+    def metainfo(self) -> dict[str, Any]:
+        """Its metainfo. Empty where it has none."""
+        metainfo = getattr(self.dataset, "metainfo", None)
+        return metainfo if isinstance(metainfo, dict) else {}
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """The classes that it annotates. Empty where it does not say."""
-        return tuple(_metainfo(self.dataset).get("classes") or ())
+        return tuple(self.metainfo.get("classes") or ())
 
     @property
     def annotations(self) -> str:
@@ -74,56 +84,40 @@ class SourceDataset:
     @property
     def known_as(self) -> str:
         """What its user calls it: its name, or before it is named ``metainfo['dataset_name']`` or its annotation file."""
-        known = self.name or _metainfo(self.dataset).get("dataset_name") or self.annotations
+        known = self.name or self.metainfo.get("dataset_name") or self.annotations
         return repr(known) if known else "(unnamed)"
 
     @property
-    def pipelines(self) -> tuple[Any, ...]:
-        """The pipelines that its images go through: its own, then those of its wrappers."""
-        return getattr(self.dataset, "pipeline", None), *self.outer
-
-    @property
-    def objects(self) -> int | None:
-        """How many objects it has that are not ignored. None where it does not list them."""
-        return self._counted[0]
-
-    @property
-    def object_weights(self) -> ObjectWeights:
-        """The own weights that its annotations give its objects."""
-        return self._counted[1]
-
-    @property
-    def weighs_objects(self) -> bool:
-        """Whether its annotations give some object, ignored or not, a weight other than 1."""
-        return self._counted[2]
+    def steps(self) -> list[Any]:
+        """The steps that its images go through: those of its own pipeline, then those of its wrappers' pipelines."""
+        return list(steps((getattr(self.dataset, "pipeline", None), *self.outer)))
 
     @functools.cached_property
-    def _counted(self) -> tuple[int | None, ObjectWeights, bool]:
-        """All that takes a look at every image's annotations, from one pass over them."""
-        unknown = None, ObjectWeights(), False
+    def objects(self) -> Objects:
+        """Its objects, from one pass over the annotations of every image."""
         if self.images is None or not hasattr(self.dataset, "get_data_info"):
-            return unknown
-        count, given, total, weighs = 0, 0, 0.0, False
+            return Objects()
+        count, given, total, are_weighted = 0, 0, 0.0, False
         for number in range(self.images):
             instances = self.dataset.get_data_info(number).get("instances")
             if instances is None:
-                return unknown
+                return Objects()
             for instance in instances:
                 weight = instance.get(LOSS_WEIGHT, 1.0)
-                weighs = weighs or weight != 1
+                are_weighted = are_weighted or weight != 1
                 # LoadLossWeights reports an invalid weight.
                 weight = float(weight) if isinstance(weight, numbers.Real) else 1.0
                 if not instance.get("ignore_flag"):
                     count, given, total = count + 1, given + (LOSS_WEIGHT in instance), total + weight
-        return count, ObjectWeights(given, total / count if count else 1.0), weighs
+        return Objects(count, given, total / count if count else 1.0, are_weighted)
 
     @property
     def fields(self) -> dict[str, Any]:
         """The metainfo fields that the pipelines set on its images, with the values that the last step leaves."""
         fields: dict[str, Any] = {}
-        for step in steps(self.pipelines):
+        for step in self.steps:
             if isinstance(step, AddFieldToImgMetas):
-                fields.update(step.values if step.replace else {k: v for k, v in step.values.items() if k not in fields})
+                fields |= step.values if step.replace else step.values | fields
         return fields
 
     @property
@@ -135,14 +129,9 @@ class SourceDataset:
     @property
     def too_early(self) -> list[AddFieldToImgMetas]:
         """The steps that set metainfo fields before the step that makes the metainfo, ``PackDetInputs`` or another Pack step."""
-        waiting: list[AddFieldToImgMetas] = []
-        early: list[AddFieldToImgMetas] = []
-        for step in steps(self.pipelines):
-            if isinstance(step, AddFieldToImgMetas):
-                waiting.append(step)
-            elif type(step).__name__.startswith("Pack"):
-                early, waiting = early + waiting, []
-        return early
+        found = self.steps
+        last = max((number for number, step in enumerate(found) if type(step).__name__.startswith("Pack")), default=0)
+        return [step for step in found[:last] if isinstance(step, AddFieldToImgMetas)]
 
     def own_weights(self, book: AddressBook) -> Callable[[str, str], float]:
         """Returns a function of (head path, loss): the mean over its images of their own weights."""
@@ -248,33 +237,25 @@ def load_weights(source: SourceDataset, has_source: bool = False, objects: bool 
                 )
             step.dataset = name
             return
-    after = _loading(getattr(pipeline, "transforms", None))
-    if after is None:
+    loading = list(_loading(getattr(pipeline, "transforms", None)))
+    if not loading:
         raise WeightError(
             f"LossWeightHook: data set {name!r} ({type(dataset).__name__}) has no pipeline with a step that loads images or "
             "annotations. The weights are loaded after that step."
         )
-    transforms, number = after
-    of_last_run = slice(number + 1, number + 1 + isinstance((transforms[number + 1 :] or [None])[0], LoadLossWeightsForHook))
-    transforms[of_last_run] = [LoadLossWeightsForHook(name, source.image_weights if has_source else None, objects)]
+    annotating = [place for place in loading if type(place[0][place[1]]).__name__.endswith("Annotations")]
+    transforms, number = (annotating or loading)[-1]
+    of_last_run = [step for step in transforms[number + 1 : number + 2] if isinstance(step, LoadLossWeightsForHook)]
+    step = LoadLossWeightsForHook(name, source.image_weights if has_source else None, objects)
+    transforms[number + 1 : number + 1 + len(of_last_run)] = [step]
 
 
-def _loading(transforms: Any) -> tuple[list[Any], int] | None:
-    """The last step that loads annotations, else the last that loads anything: the list that it is in, and its index there."""
-    found: dict[str, tuple[list[Any], int]] = {}
+def _loading(transforms: Any) -> Iterator[tuple[list[Any], int]]:
+    """Yields every step that loads something: the list that it is in, and its index there."""
     for number, step in enumerate(transforms or ()):
-        kind = type(step).__name__
-        if kind.startswith("Load") and not isinstance(step, LoadLossWeightsForHook):
-            found["annotations" if kind.endswith("Annotations") else "anything"] = transforms, number
-        inner = _loading(getattr(step, "transforms", None))
-        if inner is not None:
-            found["annotations" if type(inner[0][inner[1]]).__name__.endswith("Annotations") else "anything"] = inner
-    return found.get("annotations", found.get("anything"))
-
-
-def _metainfo(dataset: Any) -> dict[str, Any]:
-    metainfo = getattr(dataset, "metainfo", None)
-    return metainfo if isinstance(metainfo, dict) else {}
+        if type(step).__name__.startswith("Load") and not isinstance(step, LoadLossWeightsForHook):
+            yield transforms, number
+        yield from _loading(getattr(step, "transforms", None))
 
 
 def named(found: Sequence[SourceDataset], names: Sequence[str] | None = None) -> list[SourceDataset]:
@@ -288,36 +269,34 @@ def named(found: Sequence[SourceDataset], names: Sequence[str] | None = None) ->
         WeightError: Two data sets have the same name, one has none, or the names given do not fit.
     """
     listed = "; ".join(f"{number}. {_described(source)}" for number, source in enumerate(found, 1))
+
+    def wrong(what: str) -> WeightError:
+        return WeightError(f"LossWeightHook: {what} All data sets: {listed}.")
+
     if names is not None and len(names) != len(found):
-        raise WeightError(
-            f"LossWeightHook: datasets is {names!r}; it must be a list of {len(found)} names, one for each data set: {listed}."
-        )
+        raise wrong(f"datasets is {names!r}; it must be a list of {len(found)} names, one for each data set.")
     result = []
-    for number, source in enumerate(found):
-        own = _metainfo(source.dataset).get("dataset_name")
-        given = names[number] if names is not None else None
+    for number, (source, given) in enumerate(zip(found, names or [""] * len(found)), 1):
+        own = source.metainfo.get("dataset_name")
         if own and given and own != given:
-            raise WeightError(
-                f"LossWeightHook: datasets calls data set {number + 1} {given!r}, but its metainfo calls it {own!r}. "
-                f"All data sets: {listed}."
-            )
+            raise wrong(f"datasets calls data set {number} {given!r}, but its metainfo calls it {own!r}.")
         name = own or given or PurePath(source.annotations).stem
         if not name:
-            raise WeightError(
-                f"LossWeightHook: data set {number + 1} has no name. Give it one with metainfo=dict(dataset_name=...), or name "
-                f"all of them with the hook's datasets=[...]. All data sets: {listed}."
+            raise wrong(
+                f"data set {number} has no name. Give it one with metainfo=dict(dataset_name=...), or name all of them with the "
+                "hook's datasets=[...]."
             )
         result.append(replace(source, name=str(name)))
     all_names = [source.name for source in result]
     clashing = sorted({name for name in all_names if all_names.count(name) > 1})
     if clashing:
-        raise WeightError(
-            f"LossWeightHook: several data sets are called {', '.join(map(repr, clashing))}. Give them different names with "
-            f"metainfo=dict(dataset_name=...), or with the hook's datasets=[...]. All data sets: {listed}."
+        raise wrong(
+            f"several data sets are called {', '.join(map(repr, clashing))}. Give them different names with "
+            "metainfo=dict(dataset_name=...), or with the hook's datasets=[...]."
         )
     return result
 
 
 def _described(source: SourceDataset) -> str:
-    own = _metainfo(source.dataset).get("dataset_name")
-    return ", ".join(part for part in (repr(own) if own else "", type(source.dataset).__name__, source.annotations) if part)
+    own = source.metainfo.get("dataset_name")
+    return ", ".join(filter(None, (own and repr(own), type(source.dataset).__name__, source.annotations)))

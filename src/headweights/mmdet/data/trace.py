@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headweights.provenance.labels import ObjectProvenance, TracedLabels
-from headweights.provenance.provenance import Provenance
+from headweights.provenance.origin import Provenance
 
 LABELS, IGNORED = "gt_bboxes_labels", "gt_ignore_flags"
 # The entry that holds the image's Provenance.

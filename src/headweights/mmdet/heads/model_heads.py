@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from weakref import WeakKeyDictionary
 
 from mmdet.models.detectors import SemiBaseDetector
+from mmdet.models.roi_heads import PISARoIHead
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from torch import nn
 
 from headweights.errors import WeightError
-from headweights.mmdet.heads.pisa import computes_loss_of_bbox_head, gating_roi_head
+from headweights.mmdet.heads.pisa import gating_roi_head
 from headweights.mmdet.heads.weighted_head import NO_OBJECTS, WeightedHead, reason_no_objects
 from headweights.weights.addresses import Address, AddressBook
 
@@ -33,11 +34,13 @@ class ModelHeads:
         self.weighed_by_roi_head: set[str] = set()
         weighted: dict[str, tuple[str, ...]] = {}
         stock: dict[str, str] = {}
-        teachers = _teachers(model)
+        # Semi-supervised teachers have the same heads as the student and compute no loss.
+        semi_supervised = [path for path, module in modules_by_path(model) if isinstance(module, SemiBaseDetector)]
+        teachers = tuple(f"{path}.teacher.".lstrip(".") for path in semi_supervised)
         for path, module in modules_by_path(model):
-            if computes_loss_of_bbox_head(module):
+            if isinstance(module, PISARoIHead):
                 self.weighed_by_roi_head.add(f"{path}.bbox_head".lstrip("."))
-                if isinstance(module.bbox_head, WeightedHead):  # a config need not say it of the RoI head too
+                if isinstance(module.bbox_head, WeightedHead):  # so a config need not name the RoI head's weighted class too
                     object.__setattr__(module, "__class__", gating_roi_head(type(module)))
             if path.startswith(teachers):
                 continue
@@ -81,9 +84,6 @@ class ModelHeads:
     def _at(self, path: str) -> nn.Module:
         return next(head for head, known in self._paths.items() if known == path)
 
-    def __contains__(self, head: nn.Module) -> bool:
-        return head in self._paths
-
     def find(self, name: str) -> Address | None:
         """Returns the address that a metainfo field spells, or None for a field that is no weight.
 
@@ -94,13 +94,10 @@ class ModelHeads:
         """
         if name not in self._found:
             address = self._found[name] = self.book.find(name)
-            left_alone = self.book.left_alone(address) if address else {}
-            if address and left_alone:
-                print_log(
-                    f"headweights: {address.field} acts on {', '.join(self.book.acts_on(address))} and leaves alone "
-                    + ", ".join(f"{path} (stock {cls})" for path, cls in left_alone.items()),
-                    logger="current",
-                )
+            if address and (left_alone := self.book.left_alone(address)):
+                heads = ", ".join(self.book.acts_on(address))
+                stock = ", ".join(f"{path} (stock {cls})" for path, cls in left_alone.items())
+                print_log(f"headweights: {address.field} acts on {heads} and leaves alone {stock}", logger="current")
         return self._found[name]
 
 
@@ -114,31 +111,24 @@ def modules_by_path(model: nn.Module, path: str = "") -> Iterator[tuple[str, nn.
     A wrapper comes before the module that it wraps, with the same path.
     """
     yield path, model
+    inner = _inside(model)
     for name, child in model.named_children():
-        wrapped = name in _STANDING_IN or (name == "module" and _is_wrapper(model))
-        yield from modules_by_path(child, path if wrapped else f"{path}.{name}".lstrip("."))
+        yield from modules_by_path(child, path if child is inner else f"{path}.{name}".lstrip("."))
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
     """Returns a model without the wrappers around it."""
-    while True:
-        inner: object = next((child for name, child in model.named_children() if name in _STANDING_IN), None)
-        if inner is None and _is_wrapper(model):
-            inner = getattr(model, "module", None)
-        if not isinstance(inner, nn.Module):
-            return model
+    while (inner := _inside(model)) is not None:
         model = inner
+    return model
 
 
-def _is_wrapper(model: nn.Module) -> bool:
-    return is_model_wrapper(model) or isinstance(model, nn.parallel.DistributedDataParallel)
-
-
-def _teachers(model: nn.Module) -> tuple[str, ...]:
-    """The paths of semi-supervised teachers. They have the same heads as the student and compute no loss."""
-    return tuple(
-        (path and path + ".") + "teacher." for path, module in modules_by_path(model) if isinstance(module, SemiBaseDetector)
-    )
+def _inside(model: nn.Module) -> nn.Module | None:
+    """The module that a wrapper wraps. None where the module is no wrapper."""
+    inner: object = next((child for name, child in model.named_children() if name in _STANDING_IN), None)
+    if inner is None and is_model_wrapper(model):
+        inner = getattr(model, "module", None)
+    return inner if isinstance(inner, nn.Module) else None
 
 
 def reason_against(head_class: type) -> str | None:
@@ -165,11 +155,8 @@ def computes_loss(head_class: type) -> bool:
     """Whether a class is a head that computes a loss of its own, weighted or not."""
     methods = ("loss_by_feat", "loss_and_target")
     is_head = any(callable(getattr(head_class, method, None)) for method in methods) or head_class.__name__.endswith("Head")
-    return (
-        is_head
-        and callable(getattr(head_class, "loss", None) or getattr(head_class, "loss_and_target", None))
-        and (reason_against(head_class) is None)
-    )
+    has_loss = callable(getattr(head_class, "loss", None) or getattr(head_class, "loss_and_target", None))
+    return is_head and has_loss and reason_against(head_class) is None
 
 
 _known: WeakKeyDictionary[nn.Module, ModelHeads] = WeakKeyDictionary()

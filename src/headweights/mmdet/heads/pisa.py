@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from mmdet.models.roi_heads import PISARoIHead
 from mmdet.registry import MODELS
 from torch import Tensor, nn
 
@@ -62,8 +61,3 @@ def gating_roi_head(roi_head_class: Any) -> type:
     gating = type(name, (GatesBBoxHead, roi_head_class), {"__doc__": GatesBBoxHead.__doc__, "__module__": __name__})
     MODELS.register_module(name=name, module=gating, force=True)
     return gating
-
-
-def computes_loss_of_bbox_head(module: nn.Module) -> bool:
-    """Whether a module is a RoI head that computes a part of its bbox head's loss."""
-    return isinstance(module, PISARoIHead)

@@ -1,9 +1,9 @@
-"""Tells the weighted heads whose images are in the batch.
+"""Tells the weighted heads which images are in the batch.
 
-mmdetection's RoI heads give their bbox heads boxes and features, but no metainfo. So the batch is published in a context
-variable, around every loss of a detector or RoI head that receives data samples, and a weighted head asks for its images'
-weights. The outermost publisher is the model at which the paths of addresses start. The innermost one knows the images:
-TridentNet repeats the batch, and SoftTeacher splits it by branch.
+mmdetection's RoI heads give their bbox heads boxes and features, but no metainfo. So every loss of a detector or RoI head that
+receives data samples publishes them in a context variable, where a weighted head finds its images' weights. The outermost
+publisher is the model at which the paths of addresses start. The innermost one knows the images: TridentNet repeats the batch,
+and SoftTeacher splits it by branch.
 """
 
 from __future__ import annotations
@@ -11,22 +11,20 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
 
 from mmdet.structures import TrackDataSample
 from torch import nn
 
-from headweights.batch.batch import Batch
+from headweights.batch.batch import Batch, ImageWeights, PartWeights
 from headweights.batch.current import published, publishing, weighs
-from headweights.batch.image_weights import ImageWeights, PartWeights
 from headweights.batch.in_force import InForce, in_force
 from headweights.errors import WeightError
 from headweights.gating.matching import WeightTables
 from headweights.mmdet.heads.model_heads import ModelHeads, heads_of
 from headweights.mmdet.heads.weighted_head import NO_OBJECTS, reason_no_objects
 from headweights.provenance.origin import OBJECT_ORIGINS, OBJECT_WEIGHTS, ORIGINS, Origin, Part
-from headweights.weights.addresses import Address
 from headweights.weights.weight import checked_weight
 
 _SAMPLES = "data_samples"
@@ -51,7 +49,7 @@ class DetectorBatch(Batch):
     def __init__(self, model: ModelHeads, weights: InForce, data_samples: Sequence[Any]) -> None:
         self.model = model
         self.in_force = weights
-        super().__init__([_image_weights(model, weights, sample) for sample in data_samples], weights.scales)
+        super().__init__([self._image(sample) for sample in data_samples], weights.scales)
 
     def weights(self, head: nn.Module, loss: str, by_roi_head: bool = False) -> tuple[float, ...] | None:
         """Returns one weight an image for a loss of a weighted head, or None where there is nothing to do.
@@ -61,10 +59,8 @@ class DetectorBatch(Batch):
             loss: The loss, or ``WHOLE``.
             by_roi_head: Whether the head's RoI head asks, which then weighs it.
         """
-        path = self.model.path_of(head)
-        if not weighs() or (path in self.model.weighed_by_roi_head) != by_roi_head:
-            return None
-        return self.image_weights(path, loss)
+        path = self._weighed_path(head, by_roi_head)
+        return None if path is None else self.image_weights(path, loss)
 
     def tables(self, head: nn.Module, loss: str, by_roi_head: bool = False) -> WeightTables | None:
         """Returns the weight tables for a loss of a weighted head, or None where the weights depend on the images alone.
@@ -75,13 +71,13 @@ class DetectorBatch(Batch):
         Raises:
             WeightError: Objects have weights of their own, and the head cannot tell its objects apart.
         """
-        path = self.model.path_of(head)
-        if not weighs() or not self.has_objects or (path in self.model.weighed_by_roi_head) != by_roi_head:
+        path = self._weighed_path(head, by_roi_head)
+        if path is None or not self.has_objects:
             return None
         reason = reason_no_objects(head)
         if reason is None:
             return self.weight_tables(path, loss)
-        weighted = [image.name for image in self.images if image.has_object_weights]
+        weighted = [image.name for image in self.images if image.own is not None]
         if not weighted or reason == NO_OBJECTS:
             return None
         raise WeightError(
@@ -90,42 +86,41 @@ class DetectorBatch(Batch):
             "LoadLossWeights."
         )
 
+    def _weighed_path(self, head: nn.Module, by_roi_head: bool) -> str | None:
+        """The path of a head, where weights count and this is who weighs the head."""
+        path = self.model.path_of(head)
+        return path if weighs() and (path in self.model.weighed_by_roi_head) == by_roi_head else None
 
-def _image_weights(model: ModelHeads, weights: InForce, sample: Any) -> ImageWeights:
-    """What one data sample weighs.
+    def _image(self, sample: Any) -> ImageWeights:
+        """What one data sample weighs.
 
-    The weights of a data set and of an image multiply. A weight in the metainfo counts as one of the data set, and wins over the
-    one in force at the same address.
-    """
-    if isinstance(sample, TrackDataSample):
-        sample = sample.get_key_frames()[0]
-    name = repr(sample.get("img_path", sample.get("img_id", "(unnamed)")))
-    fields = _weights_in_metainfo(model, sample, name)
-    origins: Sequence[Part] = sample.get(ORIGINS) or (Part(Origin()),)
-    try:
-        parts = [
-            PartWeights(
-                {**weights.weights_of(part.origin.dataset), **fields},
-                {model.book.at(target): weight for target, weight in part.origin.weights.items()},
-                part.share,
-            )
-            for part in origins
-        ]
-    except WeightError as error:
-        raise WeightError(f"image {name} {error}") from None
-    objects = sample.get("gt_instances")
-    if objects is None:
-        return ImageWeights(name, parts)
-    return ImageWeights(name, parts, len(objects), objects.get(OBJECT_WEIGHTS), objects.get(OBJECT_ORIGINS))
-
-
-def _weights_in_metainfo(model: ModelHeads, sample: Any, name: str) -> dict[Address, float]:
-    given = {}
-    for field in sample.metainfo_keys():
-        address = model.find(field) if field != ORIGINS else None
-        if address is not None:
-            given[address] = checked_weight(sample.get(field), where=f"metainfo field {field!r} of image {name}")
-    return given
+        The weights of a data set and of an image multiply. A weight in the metainfo counts as one of the data set, and wins over
+        the one in force at the same address.
+        """
+        if isinstance(sample, TrackDataSample):
+            sample = sample.get_key_frames()[0]
+        name = repr(sample.get("img_path", sample.get("img_id", "(unnamed)")))
+        fields = {
+            address: checked_weight(sample.get(field), where=f"metainfo field {field!r} of image {name}")
+            for field in sample.metainfo_keys()
+            if field != ORIGINS and (address := self.model.find(field)) is not None
+        }
+        origins: Sequence[Part] = sample.get(ORIGINS) or (Part(Origin()),)
+        try:
+            parts = [
+                PartWeights(
+                    {**self.in_force.weights_of(part.origin.dataset), **fields},
+                    {self.model.book.at(target): weight for target, weight in part.origin.weights.items()},
+                    part.share,
+                )
+                for part in origins
+            ]
+        except WeightError as error:
+            raise WeightError(f"image {name} {error}") from None
+        objects = sample.get("gt_instances")
+        if objects is None:
+            return ImageWeights(name, parts)
+        return ImageWeights(name, parts, len(objects), objects.get(OBJECT_WEIGHTS), objects.get(OBJECT_ORIGINS))
 
 
 def batch_of(model: nn.Module, data_samples: Sequence[Any]) -> DetectorBatch:
@@ -135,7 +130,7 @@ def batch_of(model: nn.Module, data_samples: Sequence[Any]) -> DetectorBatch:
 
 @contextmanager
 def publish_batch(module: nn.Module, data_samples: Any) -> Iterator[None]:
-    """Tells the weighted heads whose images they see, while the block runs.
+    """Tells the weighted heads which images they see, while the block runs.
 
     Args:
         module: What computes the loss. The outermost one is the model at which the paths of addresses start.
@@ -143,13 +138,13 @@ def publish_batch(module: nn.Module, data_samples: Any) -> Iterator[None]:
             branch is published by the loss that receives it.
 
     Raises:
-        WeightError: see :class:`DetectorBatch`.
+        WeightError: See :class:`DetectorBatch`.
     """
     outer: DetectorBatch | None = published()
     model, weights = (heads_of(module), in_force(module)) if outer is None else (outer.model, outer.in_force)
     if isinstance(data_samples, Mapping):
         for branch in data_samples.values():
-            DetectorBatch(model, weights, branch)  # checked now, published branch by branch
+            DetectorBatch(model, weights, branch)  # checks it
         data_samples = []
     with publishing(DetectorBatch(model, weights, data_samples)):
         yield
@@ -197,18 +192,18 @@ def publishing_methods(cls: type) -> Iterator[tuple[str, Callable[..., Any]]]:
     for name, method in list(vars(cls).items()):
         if "loss" in name and inspect.isfunction(method) and not hasattr(method, _MARK):
             parameters = list(inspect.signature(method).parameters)
-            samples = [parameter for parameter in parameters if parameter.endswith(_SAMPLES)]
+            samples = next((parameter for parameter in parameters if parameter.endswith(_SAMPLES)), None)
             if samples and parameters[0] == "self":
-                yield name, _publishing(method, samples[0], parameters.index(samples[0]))
+                yield name, _publishing(method, samples)
 
 
-def _publishing(method: Callable[..., Any], parameter: str, position: int) -> Callable[..., Any]:
+def _publishing(method: Callable[..., Any], parameter: str) -> Callable[..., Any]:
+    signature = inspect.signature(method)
+
     @functools.wraps(method)
     def publishing(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        data_samples = kwargs[parameter] if parameter in kwargs else args[position - 1] if position <= len(args) else None
-        if data_samples is None:
-            return method(self, *args, **kwargs)
-        with publish_batch(self, data_samples):
+        data_samples = signature.bind_partial(self, *args, **kwargs).arguments.get(parameter)
+        with nullcontext() if data_samples is None else publish_batch(self, data_samples):
             return method(self, *args, **kwargs)
 
     setattr(publishing, _MARK, True)

@@ -82,8 +82,8 @@ def mix_of(
     for source in sources:
         fields, wrong = checked_fields(heads, source)
         problems += wrong
-        numbers = source.images, source.drawn, source.objects
-        weighted = (source.object_weights.given, source.object_weights.mean) if objects else (0, 1.0)
+        numbers = source.images, source.drawn, source.objects.count
+        weighted = (source.objects.given, source.objects.mean) if objects else (0, 1.0)
         own = source.own_weights(heads.book)
         datasets.append(DataSet(source.name, *numbers, source.classes, source.annotations, fields, own, weighted))
     problems += _heads_without_weights(block, reasons)
@@ -108,7 +108,7 @@ def _heads_without_weights(block: Block, reasons: Mapping[str, str]) -> Iterator
 
 def _heads_without_objects(heads: ModelHeads, sources: Sequence[SourceDataset]) -> Iterator[str]:
     """Heads that cannot tell objects apart, where objects have weights of their own."""
-    weighted = next((source.name for source in sources if source.weighs_objects), None)
+    weighted = next((source.name for source in sources if source.objects.are_weighted), None)
     if weighted is not None:
         for path, reason in heads.without_objects():
             yield (

@@ -9,7 +9,7 @@ from mmengine.hooks import Hook
 from torch.utils.data import DataLoader
 
 from headweights.errors import WeightError
-from headweights.mmdet.data.mixing import prepare_pipelines
+from headweights.mmdet.data.mixing import keep_origins
 from headweights.mmdet.hooks.check_weights import CheckWeightsHook
 from headweights.mmdet.hooks.contributions import ContributionHook
 from headweights.mmdet.hooks.loss_weights import LossWeightHook
@@ -53,7 +53,7 @@ def preparing(build_train_loop: Callable[..., Any], runner: Any, loop: Any) -> A
     def prepare(loader: DataLoader[Any]) -> None:
         for hook in hooks:
             hook.prepare(loader)
-        prepare_pipelines(loader.dataset)
+        keep_origins(loader.dataset)
 
     def building(build: Callable[..., Any], dataloader: Any, *args: Any, **kwargs: Any) -> Any:
         loader = build(dataloader, *args, **kwargs)

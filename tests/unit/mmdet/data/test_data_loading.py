@@ -22,7 +22,7 @@ from support.coco import write_dataset
 from support.scenes import weight_of
 from torch.utils.data import DataLoader
 
-from headweights.mmdet.data.mixing import prepare_pipelines
+from headweights.mmdet.data.mixing import keep_origins
 from headweights.provenance.origin import Origin
 
 SETS = ("real", "rendered")
@@ -91,7 +91,7 @@ MOSAIC = [dict(type="Mosaic", img_scale=(96, 96)), dict(type="RandomAffine", bor
 def dataset(folder: Path, kind: str, weighted: bool) -> Any:
     data = DATASETS.build(described(folder, kind, weighted))
     if weighted:
-        prepare_pipelines(data)
+        keep_origins(data)
     return data
 
 

@@ -22,7 +22,7 @@ from support.scenes import scene, seeded, weight_of
 
 from headweights import WeightError
 from headweights.mmdet import current_batch, publish_batch, record_mix
-from headweights.mmdet.data.mixing import keep_origins, prepare_pipelines, with_origins
+from headweights.mmdet.data.mixing import keep_origins, with_origins
 from headweights.mmdet.data.source_datasets import steps
 from headweights.mmdet.data.trace import LABELS, PROVENANCE
 from headweights.provenance.origin import Origin, Part
@@ -51,14 +51,14 @@ def picture(
 
 
 def built(type: str, **config: Any) -> Any:
-    """A mixing step as it is in a training."""
+    """A step as it is in a training."""
     step = TRANSFORMS.build(dict(type=type, **config))
     keep_origins(step)
     return step
 
 
-def packed(results: dict[str, Any]) -> Any:
-    return TRANSFORMS.build(dict(type="PackDetInputs"))(results)["data_samples"]
+def packed(results: dict[str, Any], packing: Any = None) -> Any:
+    return (packing or TRANSFORMS.build(dict(type="PackDetInputs")))(results)["data_samples"]
 
 
 def shares(results: dict[str, Any]) -> dict[str, float]:
@@ -307,7 +307,7 @@ def test_every_pipeline_of_a_data_set_is_prepared(tmp_path: Path) -> None:
     concatenated = dict(type="ConcatDataset", datasets=inner)
     outer = [dict(type="Mosaic"), dict(type="RandomApply", transforms=[dict(type="MixUp")])]
     dataset = DATASETS.build(dict(type="MultiImageMixDataset", dataset=concatenated, pipeline=outer))
-    prepare_pipelines(dataset)
+    keep_origins(dataset)
     pipelines = [dataset.pipeline, *(part.pipeline for part in dataset.dataset.datasets)]
     mixing = [step for step in steps(pipelines) if hasattr(step, "get_indexes")]
     assert len(mixing) == 6 and all(type(step) is with_origins(type(step)) for step in mixing)
@@ -351,11 +351,10 @@ def test_labels_that_are_built_anew_after_a_mix_are_an_error_unless_it_is_record
     with pytest.raises(WeightError, match="keep_origins"):
         packed(results)
     loading = Compose([dict(type="LoadAnnotations", with_bbox=True), dict(type="LoadLossWeights", dataset="same")])
-    keep_origins(loading)
     pictures = [loading(scene(first, weighted=False)) for first in STARTS]
     results = built("Mosaic", img_scale=(SIDE, SIDE))({**pictures[0], "mix_results": pictures[1:]})
     results[LABELS] = np.array(list(results[LABELS]))
-    assert packed(results).metainfo["loss_origins"] == (Part(Origin("same")),)
+    assert packed(results, built("PackDetInputs")).metainfo["loss_origins"] == (Part(Origin("same")),)
 
 
 def test_objects_of_one_data_set_keep_their_weights_even_in_a_stock_class() -> None:

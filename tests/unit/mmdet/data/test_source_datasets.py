@@ -14,13 +14,7 @@ from support.coco import add_fields, pipeline, write_dataset
 
 from headweights import WeightError
 from headweights.mmdet.data.load import LoadLossWeights, image_table
-from headweights.mmdet.data.source_datasets import (
-    LoadLossWeightsForHook,
-    ObjectWeights,
-    load_weights,
-    named,
-    source_datasets,
-)
+from headweights.mmdet.data.source_datasets import LoadLossWeightsForHook, Objects, load_weights, named, source_datasets
 
 IGNORED = ["dataset_name", "cumulative_sizes"]
 
@@ -39,7 +33,7 @@ def test_source_datasets_are_drawn_as_often_as_their_wrappers_say(tmp_path: Path
     balanced = dict(type="ClassBalancedDataset", oversample_thr=1.0, dataset=b)
     nested = dict(type="ConcatDataset", datasets=[balanced, c], ignore_keys=IGNORED)
     found = source_datasets(concatenated(dict(type="RepeatDataset", times=3, dataset=a), nested))
-    assert [(source.images, source.drawn, source.objects) for source in found] == [(2, 6.0, 6), (3, 3.0, 9), (4, 4.0, 12)]
+    assert [(source.images, source.drawn, source.objects.count) for source in found] == [(2, 6.0, 6), (3, 3.0, 9), (4, 4.0, 12)]
     assert [source.name for source in named(found)] == ["a", "b", "c"]
     repeated = source_datasets(
         DATASETS.build(dict(type="RepeatDataset", times=2, dataset=dict(type="RepeatDataset", times=2, dataset=a)))
@@ -124,7 +118,6 @@ def test_the_weights_of_objects_are_counted_with_them(tmp_path: Path) -> None:
     described["annotations"][2]["iscrowd"] = 1
     path.write_text(json.dumps(described))
     (source,) = source_datasets(DATASETS.build(config))
-    assert source.objects == 5 and source.weighs_objects
-    assert source.object_weights == ObjectWeights(given=2, mean=pytest.approx((0.25 + 4 * 1) / 5))
+    assert source.objects == Objects(count=5, given=2, mean=pytest.approx((0.25 + 4 * 1) / 5), are_weighted=True)
     (plain,) = source_datasets(DATASETS.build(write_dataset(tmp_path, "b", images=2)))
-    assert plain.object_weights == ObjectWeights(given=0, mean=1.0) and not plain.weighs_objects
+    assert plain.objects == Objects(count=6, given=0, mean=1.0, are_weighted=False)
