@@ -508,11 +508,11 @@ def test_a_name_that_does_not_exist_stops_the_run(tmp_path: Path, weights: Any, 
     [
         (dict(weights=dict(real=-1)), "not negative"),
         (dict(weights=dict(real=dict(rpn_head="1"))), "type str"),
-        (dict(weights=3), "it is a table"),
+        (dict(weights=3), "must be a table"),
         (dict(weigths=dict(real=1)), "Nearest valid: 'weights'"),
         (dict(weights={}, datasets="real"), "a list of names"),
         (dict(weights={}, datasets=3), "a list of names"),
-        (dict(weights={}, images=["a.csv"]), "it is a table"),
+        (dict(weights={}, images=["a.csv"]), "must be a table"),
         (dict(weights={}, normalize="yes"), "True or False"),
     ],
 )
@@ -537,7 +537,7 @@ def test_a_picture_that_lost_its_data_set_stops_the_first_iteration(tmp_path: Pa
     for described in forgetful:
         described["pipeline"].insert(-1, dict(type="Forgets"))
     text = refused(*started(config_of(tmp_path, forgetful, custom_hooks=hook(real=0.5))))
-    assert ".png" in text and "'real', 'rendered'" in text and "PackDetInputs" in text
+    assert ".png" in text and ("'real'" in text or "'rendered'" in text) and "PackDetInputs" in text
 
 
 def test_a_model_that_never_says_whose_images_its_heads_see_does_not_start(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def read_block(weights: Any) -> tuple[Block, list[str]]:
     """Reads as much of a block as possible; also returns what is wrong with the rest."""
     where = "LossWeightHook: weights"
     if not isinstance(weights, Mapping):
-        return {}, [f"{where} is {weights!r}; it is a table: dict(<data set>=<weight>, ...)."]
+        return {}, [f"{where} is {weights!r}; it must be a table: dict(<data set>=<weight>, ...)."]
     block: dict[str, dict[str, Weight]] = {}
     problems: list[str] = []
     for dataset, given in weights.items():

@@ -57,7 +57,7 @@ def test_a_target_that_is_spelt_in_both_ways_is_given_twice(twice: dict[str, flo
 
 @pytest.mark.parametrize("wrong", [None, 3, "real", [("real", 1.0)], True])
 def test_a_block_is_a_table(wrong: Any) -> None:
-    with pytest.raises(WeightError, match="it is a table"):
+    with pytest.raises(WeightError, match="it must be a table"):
         parse_block(wrong)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from headweights.errors import WeightError
 from headweights.mmdet.data.trace import IGNORED, LABELS, PROVENANCE, trace_of
-from headweights.provenance.labels import TracedLabels
+from headweights.provenance.labels import ObjectProvenance, TracedLabels
 from headweights.provenance.origin import OBJECT_ORIGINS, OBJECT_WEIGHTS, ORIGINS, Origin, Provenance
 
 # An attribute of a packing step: whether all mixing steps before it are known to record what they mix. keep_origins sets it.
@@ -65,7 +65,7 @@ def _unpacked(step: Any, results: Results) -> tuple[Results, dict[str, NDArray[A
     parts: list[Origin | None] = [] if provenance is None else [part.origin for part in provenance.parts]
     # Every origin counts, that of an image whose objects are all gone too: the image still takes its share of the background.
     if any(origin not in parts for origin in traced.origins):
-        raise WeightError(_unrecorded(results))
+        raise WeightError(_unrecorded(results) if parts else _forgotten(results, traced))
     bare[LABELS] = np.asarray(results[LABELS])
     objects: dict[str, NDArray[Any]] = {}
     if (traced.weights != 1).any():
@@ -105,7 +105,15 @@ def _unrecorded(results: Results) -> str:
     )
 
 
-def _pipeline_of(results: Results) -> str:
-    provenance: Provenance = results.get(PROVENANCE, Provenance())
-    names = dict.fromkeys(repr(part.origin.dataset) for part in provenance.parts if part.origin.dataset)
+def _forgotten(results: Results, traced: ObjectProvenance) -> str:
+    return (
+        f"{_pipeline_of(results, traced.origins)}: PackDetInputs finds objects of this data set, but no entry {PROVENANCE!r}. "
+        "A step that makes new results has to keep this entry. A step that mixes images has to record it "
+        "(headweights.mmdet.record_mix; for mmdetection's steps outside of a training: headweights.mmdet.keep_origins(dataset))."
+    )
+
+
+def _pipeline_of(results: Results, origins: Sequence[Origin | None] = ()) -> str:
+    origins = origins or [part.origin for part in results.get(PROVENANCE, Provenance()).parts]
+    names = dict.fromkeys(repr(origin.dataset) for origin in origins if origin is not None and origin.dataset)
     return f"the pipeline of data set {' and '.join(names) or '(unnamed)'}, image {results.get('img_path')!r}"

@@ -26,7 +26,7 @@ class PreparePipelinesHook(Hook):
         for hook in runner.hooks:
             if isinstance(hook, LossWeightHook):
                 hook.load()
-        prepare_pipelines(runner.train_dataloader.dataset)
+        keep_origins(runner.train_dataloader.dataset)
 
 
 def preparing(build_train_loop: Callable[..., Any], runner: Any, loop: Any) -> Any:
