@@ -1,6 +1,6 @@
 """The contents of ``headweights.json``: a run's data sets, heads and weights before its first iteration.
 
-What can be None or empty is unknown, or there is none of it.
+A value that is None or empty is unknown or does not exist.
 """
 
 from __future__ import annotations

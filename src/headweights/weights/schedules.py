@@ -131,8 +131,8 @@ def parse_weight(given: Any, where: str) -> Weight:
 
 def _in_words(problem: Mapping[str, Any]) -> str:
     place = ".".join(map(str, problem["loc"]))
-    said = {
+    messages = {
         "missing": f"has no {place!r}",
         "extra_forbidden": f"has an entry {place!r}, which no schedule has (schedule, points, by)",
     }
-    return said.get(problem["type"], f"has {place}={problem['input']!r}: {problem['msg']}")
+    return messages.get(problem["type"], f"has {place}={problem['input']!r}: {problem['msg']}")

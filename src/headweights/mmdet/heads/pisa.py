@@ -15,10 +15,10 @@ from mmdet.registry import MODELS
 from torch import Tensor, nn
 
 from headweights.batch.current import published
-from headweights.gating.gate import as_tensor, gate_gradient
+from headweights.gating.gate import gate_gradient
 from headweights.gating.matching import WHOLE
 from headweights.mmdet.heads.weighted_head import WeightedHead
-from headweights.mmdet.matching.samples import sampled, sampled_for, sampled_rows
+from headweights.mmdet.matching.samples import rows_of_rois, sampled
 
 # What super() is in the classes that are built below: a RoI head, to the type checker.
 _RoIHead: Any = object
@@ -41,11 +41,8 @@ class GatesBBoxHead(_RoIHead):
             return results
         tables = batch.tables(self.bbox_head, WHOLE, by_roi_head=True)
         weights = batch.weights(self.bbox_head, WHOLE, by_roi_head=True)
-        if tables is not None:
-            rows = sampled_rows(tables, sampled_for(self.bbox_head))
-        elif weights is not None:
-            rows = as_tensor(weights, rois)[rois[:, 0].long()]
-        else:
+        rows = rows_of_rois(self.bbox_head, tables, weights, rois)
+        if rows is None:
             return results
         return {**results, **{name: gate_gradient(results[name], rows) for name in ("cls_score", "bbox_pred")}}
 
@@ -58,6 +55,8 @@ def gating_roi_head(roi_head_class: Any) -> type:
     known = MODELS.module_dict.get(name)
     if known is not None and known.__bases__ == (GatesBBoxHead, roi_head_class):
         return known  # type: ignore[no-any-return]
-    gating = type(name, (GatesBBoxHead, roi_head_class), {"__doc__": GatesBBoxHead.__doc__, "__module__": __name__})
+    # Weighted classes are pickled as names of this module, which finds them in MODELS.
+    namespace = {"__doc__": GatesBBoxHead.__doc__, "__module__": "headweights.mmdet.weighting.subclass"}
+    gating = type(name, (GatesBBoxHead, roi_head_class), namespace)
     MODELS.register_module(name=name, module=gating, force=True)
     return gating

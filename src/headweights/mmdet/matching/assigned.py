@@ -70,7 +70,7 @@ class ByAssigner(ByTargets):
 
 
 class ByAssignerWithPairs(ByAssigner):
-    """Priors of which the assigner itself takes boxes, one for each match, as a prior may match several objects (YOLOF).
+    """Priors whose boxes the assigner itself takes, one for each match, because a prior may match several objects (YOLOF).
 
     These boxes are gated, and not ``bbox_preds``, which they are made from.
     """
@@ -94,7 +94,7 @@ class ByAssignerWithPairs(ByAssigner):
 
 
 class ByAssignerWithMasks(ByAssigner):
-    """Priors of which the positive ones predict masks inside the loss, image by image, from features that all of them share.
+    """Priors whose positive ones predict masks inside the loss, image by image, from features that all of them share.
 
     The masks are gated, and not ``kernel_preds`` and ``mask_feat``, which they are predicted from.
     """

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from headweights.errors import WeightError
+from headweights.gating.gate import as_tensor
 from headweights.gating.layouts import Layout, gate_each
 from headweights.gating.matching import Matching, WeightTables
 
@@ -59,6 +60,20 @@ def sampled_rows(tables: WeightTables, results: Sequence[Any]) -> Tensor:
     for table, result in zip(tables, results):
         rows += [rows_of_positives(table, result), table[:1].expand(len(result.neg_priors))]
     return torch.cat(rows)
+
+
+def rows_of_rois(head: nn.Module, tables: WeightTables | None, weights: Sequence[float] | None, rois: Tensor) -> Tensor | None:
+    """Looks up the weight of each RoI of a head, shape (RoIs,), by its object or else its image; None where all are 1.
+
+    Args:
+        head: The head whose loss is being computed.
+        tables: The weight tables; None where the weights depend on the images alone.
+        weights: One weight per image; None where all are 1.
+        rois: Shape (RoIs, 5). The first column is the image.
+    """
+    if tables is not None:
+        return sampled_rows(tables, sampled_for(head))
+    return None if weights is None else as_tensor(weights, rois)[rois[:, 0].long()]
 
 
 def query_rows(tables: WeightTables, results: Sequence[Any]) -> Tensor:

@@ -99,9 +99,8 @@ LOSS_METHODS: dict[str, LossMethod] = {
     ),
     "GFLHead": LossMethod(feeds=_CLS, objects=_ASSIGNER),
     "LDHead": LossMethod(feeds=_CLS, objects=_ASSIGNER),
-    "YOLOFHead": LossMethod(
-        feeds=_CLS_BOX, objects=ByAssignerWithPairs()
-    ),  # it may match the box of one prior to several objects
+    # It may match the box of one prior to several objects.
+    "YOLOFHead": LossMethod(feeds=_CLS_BOX, objects=ByAssignerWithPairs()),
     "GuidedAnchorHead": LossMethod(feeds=_SHAPE, objects=_LOCATIONS),
     "GARPNHead": LossMethod(feeds=_SHAPE, objects=_LOCATIONS),
     "SABLRetinaHead": LossMethod(feeds=_CLS, objects=_ASSIGNER),

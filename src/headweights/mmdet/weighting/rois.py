@@ -7,10 +7,10 @@ from typing import Any
 from mmdet.models.roi_heads.bbox_heads import BBoxHead
 from torch import Tensor, nn
 
-from headweights.gating.gate import as_tensor, gate_gradient
+from headweights.gating.gate import gate_gradient
 from headweights.mmdet.heads.publishing import current_batch
 from headweights.mmdet.heads.weighted_head import WeightedHead
-from headweights.mmdet.matching.samples import sampled, sampled_for, sampled_rows
+from headweights.mmdet.matching.samples import rows_of_rois, sampled
 from headweights.mmdet.weighting.losses import carries_weights, multiplied_weight
 
 # What super() is in the classes that with_weight_per_image builds: a head, to the type checker.
@@ -84,9 +84,4 @@ class RoITargetsWeighted(WeightedHead, _Head):
     def _row_weights(self, loss: str, rois: Tensor) -> Tensor | None:
         """The weight of each RoI, shape (RoIs,), by its object or else its image; None where all are 1."""
         batch = current_batch(self)
-        tables = batch.tables(self, loss)
-        if tables is not None:
-            return sampled_rows(tables, sampled_for(self))
-        weights = batch.weights(self, loss)
-        # The first column of the RoIs is their image.
-        return None if weights is None else as_tensor(weights, rois)[rois[:, 0].long()]
+        return rows_of_rois(self, batch.tables(self, loss), batch.weights(self, loss), rois)

@@ -7,6 +7,7 @@ import pickle
 
 import pytest
 from mmdet.models.dense_heads import RetinaHead, RPNHead
+from mmdet.models.roi_heads import PISARoIHead
 from mmdet.models.roi_heads.bbox_heads import BBoxHead, ConvFCBBoxHead, Shared2FCBBoxHead
 from mmdet.registry import MODELS
 
@@ -40,6 +41,12 @@ def test_a_head_of_ones_own_is_a_name_away() -> None:
 
     assert MODELS.get("MyBBoxHeadWithWeightPerImage") is MyBBoxHead
     assert MODELS.build(dict(type="MyBBoxHeadWithWeightPerImage", in_channels=4, fc_out_channels=8, num_classes=2)).with_cls
+
+
+def test_every_registered_class_can_be_pickled() -> None:
+    weighted = [cls for name, cls in MODELS.module_dict.items() if name.endswith("WithWeightPerImage")]
+    assert with_weight_per_image(PISARoIHead) in weighted
+    assert [pickle.loads(pickle.dumps(cls)) for cls in weighted] == weighted
 
 
 def test_heads_can_be_pickled_and_copied() -> None:
