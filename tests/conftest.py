@@ -8,7 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+import yapf.yapflib.yapf_api  # noqa: F401
 from hypothesis import HealthCheck, settings
+
+# yapf's first import writes a cache that other processes may read half written. So the main process imports it (above), before
+# it starts the others.
 
 # On detectors as narrow as these, and beside other work, more threads wait for each other.
 torch.set_num_threads(1)
