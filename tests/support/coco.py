@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from mmengine.config import Config
 from support.detectors import FASTER_RCNN, model_config, weighted_config
 
 CLASSES = ("thing",)
+_NUMBERS = itertools.count()
 
 
 def write_dataset(
@@ -110,6 +112,8 @@ def runner_config(
         optim_wrapper=dict(type="OptimWrapper", optimizer=dict(type="SGD", lr=0.001)),
         default_hooks=dict(checkpoint=dict(type="CheckpointHook", interval=1), logger=dict(type="LoggerHook", interval=1)),
         work_dir=str(work_dir),
+        # mmengine's own names count seconds, and two runs of one name share a logger and its file.
+        experiment_name=f"{work_dir.name}-{next(_NUMBERS)}",
         log_level="ERROR",
         randomness=dict(seed=0),
         **more,
