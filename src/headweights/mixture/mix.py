@@ -27,7 +27,7 @@ class DataSet:
         annotations: Where its annotations are, for people.
         fields: The weights that its pipelines set in the metainfo. They win over the block at the same address.
         own: The mean of its images' own weights, by (head path, loss).
-        weighted_objects: How many of its objects have a weight of their own, and the mean weight of all its objects.
+        weighted_objects: How many of its objects weigh other than 1 by themselves, and the mean weight of all its objects.
     """
 
     name: str

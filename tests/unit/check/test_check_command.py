@@ -149,15 +149,15 @@ def test_the_weights_of_objects_are_shown(tmp_path: Path) -> None:
     path = written(tmp_path, dict(weights={}))
     file = tmp_path / "rendered.json"
     content = json.loads(file.read_text())
-    for annotation in content["annotations"][:9]:
+    for annotation in content["annotations"][:8]:
         annotation["loss_weight"] = 0.2
     file.write_text(json.dumps(content))
     datasets = {dataset["name"]: dataset for dataset in found(path)[1]["datasets"]}
     assert (datasets["real"]["weighted_objects"], datasets["real"]["mean_object_weight"]) == (0, 1.0)
-    assert datasets["rendered"]["weighted_objects"] == 9
-    assert datasets["rendered"]["mean_object_weight"] == pytest.approx((9 * 0.2 + 27) / 36)
+    assert datasets["rendered"]["weighted_objects"] == 8
+    assert datasets["rendered"]["mean_object_weight"] == pytest.approx((8 * 0.2 + 28) / 36)
     printed = CliRunner().invoke(app, ["check", str(path)]).stdout
-    assert "(9 weighted, mean 0.8)" in " ".join(printed.split())
+    assert "(8 weighted, mean 0.822)" in " ".join(printed.split())
 
 
 def test_what_is_missing_is_said_and_the_rest_goes_on(tmp_path: Path) -> None:

@@ -31,13 +31,13 @@ class Objects:
 
     Args:
         count: How many objects are not ignored. None where the data set does not list them.
-        given: How many of these have a weight in their annotation.
-        mean: The mean weight of these; 1 for those that have none given.
+        weighted: How many of them weigh other than 1.
+        mean: The mean weight of all that are not ignored.
         are_weighted: Whether some object, ignored or not, has a weight other than 1.
     """
 
     count: int | None = None
-    given: int = 0
+    weighted: int = 0
     mean: float = 1.0
     are_weighted: bool = False
 
@@ -97,7 +97,7 @@ class SourceDataset:
         """Its objects, from one pass over the annotations of every image."""
         if self.images is None or not hasattr(self.dataset, "get_data_info"):
             return Objects()
-        count, given, total, are_weighted = 0, 0, 0.0, False
+        count, weighted, total, are_weighted = 0, 0, 0.0, False
         for number in range(self.images):
             instances = self.dataset.get_data_info(number).get("instances")
             if instances is None:
@@ -108,8 +108,8 @@ class SourceDataset:
                 # LoadLossWeights reports an invalid weight.
                 weight = float(weight) if isinstance(weight, numbers.Real) else 1.0
                 if not instance.get("ignore_flag"):
-                    count, given, total = count + 1, given + (LOSS_WEIGHT in instance), total + weight
-        return Objects(count, given, total / count if count else 1.0, are_weighted)
+                    count, weighted, total = count + 1, weighted + (weight != 1), total + weight
+        return Objects(count, weighted, total / count if count else 1.0, are_weighted)
 
     @property
     def fields(self) -> dict[str, Any]:

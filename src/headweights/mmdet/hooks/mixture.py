@@ -83,7 +83,7 @@ def mix_of(
         fields, wrong = checked_fields(heads, source)
         problems += wrong
         numbers = source.images, source.drawn, source.objects.count
-        weighted = (source.objects.given, source.objects.mean) if objects else (0, 1.0)
+        weighted = (source.objects.weighted, source.objects.mean) if objects else (0, 1.0)
         own = source.own_weights(heads.book)
         datasets.append(DataSet(source.name, *numbers, source.classes, source.annotations, fields, own, weighted))
     problems += _heads_without_weights(block, reasons)
