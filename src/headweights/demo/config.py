@@ -23,11 +23,11 @@ def config_path(name: str) -> Path:
         FileNotFoundError: Neither the installed package nor the checkout has it.
     """
     # An editable installation may cover src/ only; then the folder is in the checkout around it.
-    folders = [Path(__file__).resolve().parents[3] / "examples"]
+    paths = [Path(__file__).resolve().parents[3] / "examples" / "tree_crowns" / name]
     with contextlib.suppress(ModuleNotFoundError):
-        folders.insert(0, Path(str(files("headweights.examples"))))
-    for folder in folders:
-        path = folder / "tree_crowns" / name
+        # In a wheel the folder is a namespace package, which has no path itself. A file in it has one.
+        paths.insert(0, Path(str(files("headweights.examples") / "tree_crowns" / name)))
+    for path in paths:
         if path.is_file():
             return path
     raise FileNotFoundError(f"this installation of headweights has no example config tree_crowns/{name}")
