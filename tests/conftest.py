@@ -1,4 +1,4 @@
-"""What all tests share: their order, one thread a process, little time for what is not tested, and Ctrl-C where it is."""
+"""What all tests share: their order, one thread per process, fast config dumps, and Ctrl-C in background jobs."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from hypothesis import HealthCheck, settings
 # yapf's first import writes a cache that other processes may read half written. So the main process imports it (above), before
 # it starts the others.
 
-# On detectors as narrow as these, and beside other work, more threads wait for each other.
+# Detectors as narrow as these gain nothing from more threads, which wait for each other beside other work.
 torch.set_num_threads(1)
 
-# A busy machine makes no test wrong.
+# A test does not fail because the machine is busy.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests of a group come one after the other, so that what they share is built once and then let go.
+    """Runs the tests of a group one after the other, so that what they share is built once and then freed.
 
-    They come first, then the slow ones, then the short ones: so the processes come to an end together.
+    Groups come first, then slow tests, then short ones, so that all processes finish at about the same time.
     """
     first: dict[str, int] = {}
 
@@ -39,13 +39,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Has the garbage collector pass over all that was imported, which stays anyway."""
+    """Keeps the garbage collector away from everything that was imported, since it stays anyway."""
     gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")
 def ugly_configs() -> Iterator[None]:
-    """Trainings as short as these spend most of their time on making the text of their configs pretty."""
+    """Skips the formatting of config dumps, which takes most of the time of a short training."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("yapf.yapflib.yapf_api.FormatCode", lambda text, **style: (text, True))
         yield
@@ -53,9 +53,9 @@ def ugly_configs() -> Iterator[None]:
 
 @pytest.fixture
 def ctrl_c() -> Iterator[None]:
-    """Has Ctrl-C heard, in this process and in those that it starts.
+    """Makes this process and those that it starts react to Ctrl-C.
 
-    A job in the background of a script is started with SIGINT ignored, and all that it starts inherits that.
+    A background job of a script starts with SIGINT ignored, and its child processes inherit that.
     """
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
