@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeAlias
 
 from torch import Tensor
@@ -17,7 +18,11 @@ Layout: TypeAlias = Callable[[Any, Tensor, Mapping[str, Any]], Any]
 
 def by_dimension(dim: int) -> Layout:
     """The images are the slices of every tensor along one dimension."""
-    return lambda prediction, weights, arguments: gate_each(prediction, weights, dim)
+    return partial(_along, dim)
+
+
+def _along(dim: int, prediction: Any, weights: Tensor, arguments: Mapping[str, Any]) -> Any:
+    return gate_each(prediction, weights, dim)
 
 
 def by_layer(prediction: Any, weights: Tensor, arguments: Mapping[str, Any]) -> Any:

@@ -83,10 +83,12 @@ class AddressBook:
         weighted: For each weighted head, by its path, the losses that can be addressed. A head without any can only be addressed
             as a whole.
         stock: The class name of each head that computes a loss and reads no weights, by its path.
+        refused: Names that have no weight of their own although users may expect one, and why, as the end of a sentence.
     """
 
     weighted: Mapping[str, Sequence[str]]
     stock: Mapping[str, str] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def _addresses(self) -> dict[str, Address]:
@@ -107,7 +109,7 @@ class AddressBook:
         """Returns the address that a metainfo field spells, or None for a field that is no weight.
 
         Raises:
-            WeightError: The field looks like a weight, but no head of this model reads it. A field looks like a weight if its
+            WeightError: The field looks like a weight, but nothing in this model reads it. A field looks like a weight if its
                 last part is ``loss_weight``, if it begins with the path of a head, or if it nearly spells an address.
         """
         address = self._addresses.get(name)
@@ -152,7 +154,7 @@ class AddressBook:
         return bool(difflib.get_close_matches(name.lower(), [*self.fields, *map(field_of, paths)], n=1, cutoff=_NEAR_MISS))
 
     def _no_such_address(self, name: str, subject: str, shown: Callable[[str], str] = str) -> str:
-        message = f"{subject}: no head of this model reads it."
+        message = f"{subject}: {self.refused.get(target_of(name), 'nothing in this model reads it')}."
         path = name.removesuffix("." + LOSS_WEIGHT)
         stock = {head: cls for head, cls in self.stock.items() if at_or_below(head, path) or at_or_below(path, head)}
         if stock:

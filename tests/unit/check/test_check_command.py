@@ -77,7 +77,7 @@ BAD_INPUT = [
     (dict(weights=dict(reel=1.0)), ["'reel' is no data set", "Nearest valid: 'real'"]),
     (dict(weights=dict(real={"bbox_haed": 1.0})), ["'bbox_haed'", "Nearest valid: 'bbox_head'"]),
     (dict(weights=dict(real={"bbox_head.los_cls": 1.0})), ["Nearest valid: 'bbox_head.loss_cls'"]),
-    (dict(weights=dict(real={"rpn_head": 1.0})), ["'rpn_head'", "no head of this model reads it"]),
+    (dict(weights=dict(real={"rpn_head": 1.0})), ["'rpn_head'", "nothing in this model reads it"]),
     (dict(weights=dict(real=-1.0)), ["-1.0", "not negative"]),
     (dict(weights=dict(real="0.5")), ["type str"]),
     (dict(weights=dict(real=True)), ["a bool"]),

@@ -90,7 +90,7 @@ class ModelHeads:
         Where the address covers stock heads too, one line of the log names those that it leaves alone, once.
 
         Raises:
-            WeightError: The field looks like a weight, but no head of this model reads it.
+            WeightError: The field looks like a weight, but nothing in this model reads it.
         """
         if name not in self._found:
             address = self._found[name] = self.book.find(name)
