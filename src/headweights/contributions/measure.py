@@ -46,7 +46,8 @@ def measured(
             sums.weights[_name(head, loss), dataset] = weights[head, loss]
         for name, value in raw_losses(replay, numbers).items():
             if name in losses:
-                key = _name(losses[name][0], name), dataset
+                head = losses[name][0]
+                key = _name(head, name if name != head else ""), dataset
                 sums.losses[key] = float(value) * len(numbers)
                 sums.weighted[key] = float(value) * weights[losses[name]]
         if with_gradients:

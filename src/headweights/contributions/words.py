@@ -52,6 +52,21 @@ class Opposition(NamedTuple):
         return f"In {self.head}, {self.one}'s gradient opposes {self.other}'s (mean cosine {self.cosine:.2f})"
 
 
+def warnings_of(cosines: Mapping[tuple[str, str, str], Sequence[float]], target: str | None) -> Iterator[str]:
+    """Writes a sentence about each data set whose gradient opposes that of the target, or, without one, of any other.
+
+    Args:
+        cosines: See :func:`opposing`.
+        target: The data set that the detector is meant for, if any.
+    """
+    for found in opposing(cosines, target):
+        if target in (None, found.one, found.other):
+            yield (
+                f"headweights: {found} over the last {found.measurements} measurements. "
+                f"Less weight for {found.one} there may help {found.other}."
+            )
+
+
 def opposing(cosines: Mapping[tuple[str, str, str], Sequence[float]], target: str | None) -> list[Opposition]:
     """Finds the data sets whose gradients oppose each other: their mean cosine over the last half of a run is below 0.
 

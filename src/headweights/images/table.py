@@ -6,14 +6,16 @@ workers of a data loader share them: there are no Python objects whose reference
 
 from __future__ import annotations
 
+import functools
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headweights.errors import WeightError
+from headweights.weights.addresses import AddressBook, covering
 
 _NOT_GIVEN = float("nan")
 
@@ -76,6 +78,27 @@ class ImageTable:
                 weights = np.where(np.isnan(given), weights, given)
         counts = np.bincount(self._index, minlength=len(self._rows))
         return float(weights @ counts / counts.sum()) if len(self) else 1.0
+
+
+def mean_weights(table: ImageTable | None, book: AddressBook) -> Callable[[str, str], float]:
+    """Returns a function of (head path, loss): the mean of the images' own weights; 1 without a table.
+
+    Args:
+        table: The weights of the images.
+        book: The addresses of the model.
+
+    Raises:
+        WeightError: Nothing in the model reads a target of the table.
+    """
+    if table is None or not table.targets:
+        return lambda head, loss: 1.0
+    addresses = {book.at(target): target for target in table.targets}
+
+    @functools.cache
+    def mean(head: str, loss: str) -> float:
+        return table.mean_weight([addresses[address] for address in covering(addresses, head, loss)])
+
+    return mean
 
 
 class TableBuilder:

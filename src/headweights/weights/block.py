@@ -13,25 +13,26 @@ from headweights.weights.schedules import Weight, is_schedule, parse_weight
 Block = Mapping[str, Mapping[str, Weight]]
 
 
-def parse_block(weights: Any) -> Block:
+def parse_block(weights: Any, owner: str = "LossWeightHook") -> Block:
     """Reads the block.
 
     Args:
         weights: By data set: a weight for every head, or a table of weights by target (``'rpn_head'``,
             ``'roi_head.bbox_head.loss_cls'``; ``''`` for every other head). A weight is a number >= 0 or a schedule.
+        owner: What errors call the owner of the block.
 
     Raises:
         WeightError: The block has mistakes. One message lists all of them.
     """
-    block, problems = read_block(weights)
+    block, problems = read_block(weights, owner)
     if problems:
         raise WeightError("\n".join(problems))
     return block
 
 
-def read_block(weights: Any) -> tuple[Block, list[str]]:
+def read_block(weights: Any, owner: str = "LossWeightHook") -> tuple[Block, list[str]]:
     """Reads as much of a block as possible; also returns what is wrong with the rest."""
-    where = "LossWeightHook: weights"
+    where = f"{owner}: weights"
     if not isinstance(weights, Mapping):
         return {}, [f"{where} is {weights!r}; it must be a table: dict(<data set>=<weight>, ...)."]
     block: dict[str, dict[str, Weight]] = {}
@@ -61,5 +62,5 @@ def checked_target(target: Any, place: str) -> str:
         WeightError: It is not a string.
     """
     if not isinstance(target, str):
-        raise WeightError(f"{place}: {target!r} is no target; a target is a head's path, such as 'rpn_head'.")
+        raise WeightError(f"{place}: {target!r} is no target; a target is the path of a head or the name of a loss.")
     return target_of(target)

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headweights.errors import WeightError
-from headweights.images.table import ImageTable
+from headweights.images.table import ImageTable, mean_weights
 from headweights.mmdet.data.add_field import AddFieldToImgMetas
 from headweights.mmdet.data.load import LoadLossWeights
-from headweights.weights.addresses import LOSS_WEIGHT, AddressBook, covering
+from headweights.weights.addresses import LOSS_WEIGHT, AddressBook
 
 # Where wrappers keep the one data set, or the several, that they wrap.
 _ONE = ("dataset", "_dataset")
@@ -135,16 +135,7 @@ class SourceDataset:
 
     def own_weights(self, book: AddressBook) -> Callable[[str, str], float]:
         """Returns a function of (head path, loss): the mean over its images of their own weights."""
-        table = self.image_weights
-        if table is None or not table.targets:
-            return lambda head, loss: 1.0
-        addresses = {book.at(target): target for target in table.targets}
-
-        @functools.cache
-        def mean(head: str, loss: str) -> float:
-            return table.mean_weight([addresses[address] for address in covering(addresses, head, loss)])
-
-        return mean
+        return mean_weights(self.image_weights, book)
 
 
 def steps(pipeline: Any) -> Iterator[Any]:

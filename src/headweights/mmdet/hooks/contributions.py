@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 from headweights.contributions.measure import added_up, measured
 from headweights.contributions.replay import HeadsOfLosses
 from headweights.contributions.sums import Pair, Sums
-from headweights.contributions.words import lines, opposing
+from headweights.contributions.words import lines, warnings_of
 from headweights.mmdet.heads.model_heads import heads_of, unwrapped
 from headweights.mmdet.heads.publishing import batch_of
 from headweights.mmdet.hooks.captured_step import CapturedStep, can_be_captured, capturing, heads_of_losses
@@ -90,12 +90,8 @@ class ContributionHook(Hook):
 
     def after_train(self, runner: Runner) -> None:
         """Warns of data sets whose gradients opposed each other."""
-        for found in opposing(self.cosines, self.target):
-            if self.target in (None, found.one, found.other):
-                runner.logger.warning(
-                    f"headweights: {found} over the last {found.measurements} measurements. "
-                    f"Less weight for {found.one} there may help {found.other}."
-                )
+        for warning in warnings_of(self.cosines, self.target):
+            runner.logger.warning(warning)
 
     def _measure(self, step: CapturedStep) -> None:
         """Measures one step in this process."""

@@ -20,6 +20,7 @@ from headweights.batch.in_force import put_in_force
 from headweights.errors import WeightError
 from headweights.mixture.mix import Mix
 from headweights.mixture.problems import problems_of
+from headweights.mixture.settings import check_settings
 from headweights.mixture.table import plain, table_of
 from headweights.mmdet.data.source_datasets import SourceDataset, load_weights
 from headweights.mmdet.heads.model_heads import heads_of, unwrapped
@@ -31,7 +32,6 @@ from headweights.run_record.file import write_record
 from headweights.weights.block import parse_block
 
 _ARGUMENTS = ("weights", "datasets", "images", "normalize", "target", "interval", "objects")
-_IMAGES = "dict(<data set>=<where its weights are>, ...)"
 
 
 @HOOKS.register_module()
@@ -85,19 +85,15 @@ class LossWeightHook(Hook):
             nearest = f" Nearest valid: {near[0]!r}." if near else ""
             raise WeightError(f"LossWeightHook has no argument {name!r}.{nearest} Its arguments: {', '.join(_ARGUMENTS)}.")
         self.block = parse_block(weights if weights is not None else {})
-        is_list = isinstance(datasets, Sequence) and not isinstance(datasets, str)
-        are_names = is_list and all(isinstance(name, str) and name for name in datasets or ())
-        is_count = isinstance(interval, int) and not isinstance(interval, bool) and interval >= 0
-        for name, given, is_valid, needed in (
-            ("datasets", datasets, datasets is None or are_names, "a list of names, one for each data set"),
-            ("images", images, images is None or isinstance(images, Mapping), f"a table: {_IMAGES}"),
-            ("normalize", normalize, isinstance(normalize, bool), "True or False"),
-            ("objects", objects, isinstance(objects, bool), "True or False"),
-            ("target", target, target is None or (isinstance(target, str) and target), "the name of a data set"),
-            ("interval", interval, interval is None or is_count, "a number of iterations, or 0 for none"),
-        ):
-            if not is_valid:
-                raise WeightError(f"LossWeightHook: {name} is {given!r}; it must be {needed}.")
+        check_settings(
+            "LossWeightHook",
+            datasets=datasets,
+            images=images,
+            normalize=normalize,
+            objects=objects,
+            target=target,
+            interval=interval,
+        )
         self.names = datasets
         self.images = dict(images or {})
         self.normalize = normalize

@@ -17,7 +17,8 @@ from torch import Tensor
 from headweights.gating.entry_point import EntryPoint
 from headweights.gating.matching import MatchedQueries, Matching, WeightTables
 
-OUTPUTS, PAIRS = "outputs", "indices"
+# Arguments of the methods: predictions by name, the matched pairs of each image, and the number of pairs in the batch.
+OUTPUTS, PAIRS, NORMALIZERS = "outputs", "indices", ("num_boxes", "num_masks")
 
 
 class MatchedPairs(Matching):

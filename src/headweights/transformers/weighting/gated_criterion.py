@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -30,7 +30,7 @@ class LossCall:
 
     method: LossMethod
     compute: Callable[..., Any]
-    arguments: MutableMapping[str, Any]
+    arguments: Mapping[str, Any]
 
     @property
     def predictions(self) -> dict[str, Any]:
@@ -38,14 +38,17 @@ class LossCall:
         given = predictions_of(self.arguments)
         return {name: given[name] for name in self.method.predictions or () if given.get(name) is not None}
 
+    def with_predictions(self, predictions: Mapping[str, Any]) -> LossCall:
+        """Returns the call with other predictions."""
+        if OUTPUTS in self.arguments:
+            predictions = {OUTPUTS: {**self.arguments[OUTPUTS], **predictions}}
+        return LossCall(self.method, self.compute, {**self.arguments, **predictions})
+
     def losses(self, batch: LabelledBatch) -> Any:
         """Computes the losses, by name, with the predictions behind the gate."""
         predictions = self.predictions
         with _gate(batch, self, predictions):
-            arguments = {**self.arguments, **({} if OUTPUTS in self.arguments else predictions)}
-            if OUTPUTS in arguments:
-                arguments[OUTPUTS] = {**arguments[OUTPUTS], **predictions}
-            return self.compute(**arguments)
+            return self.compute(**self.with_predictions(predictions).arguments)
 
 
 @contextmanager
@@ -90,8 +93,9 @@ def gating(forward: Callable[..., Any], criterion: Any, *args: Any, **kwargs: An
 
 def _gated(batch: LabelledBatch, method: LossMethod, compute: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Calls a loss method with gated predictions."""
-    call = LossCall(method, compute, _signature(compute.__func__).bind(None, *args, **kwargs).arguments)  # type: ignore[attr-defined]
-    del call.arguments["self"]
+    function = compute.__func__  # type: ignore[attr-defined]
+    _, *names = _signature(function).parameters
+    call = LossCall(method, compute, {**dict(zip(names, args)), **kwargs})
     losses = call.losses(batch)
     return losses if batch.listener is None else batch.listener(call, losses)
 

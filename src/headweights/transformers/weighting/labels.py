@@ -41,6 +41,7 @@ class LabelledBatch(Batch):
         self, losses: ModelLosses, weights: InForce, labels: Sequence[Mapping[str, Any]], objects: Sequence[int]
     ) -> None:
         self.losses = losses
+        self.datasets = [label.get(DATASET) for label in labels]
         super().__init__([_image(losses, weights, *image) for image in zip(range(len(labels)), labels, objects)], weights.scales)
         # The criteria that are computing losses of this batch, and whether one has.
         self.computing: list[Any] = []

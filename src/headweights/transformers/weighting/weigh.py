@@ -74,9 +74,10 @@ class WeighedForward:
         if batch is None or output is None:
             return
         if not batch.is_computed:
+            criterion = self.losses.criterion.rpartition(".")[2]
             raise WeightError(
-                f"{type(model).__name__} computed a loss, but not with {self.losses.criterion.rpartition('.')[2]}, so weights did "
-                "not act. A loss_function of your own has to use that class."
+                f"{type(model).__name__} computed a loss, but not with {criterion}, so weights did not act. A loss_function of "
+                "your own has to use that class."
             )
         if then is not None:
             then(model, batch, output["loss"] if isinstance(output, Mapping) else output[0])

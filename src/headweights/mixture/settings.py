@@ -1,0 +1,42 @@
+"""The settings beside the weights that a user gives for a mix, checked by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from headweights.errors import WeightError
+
+
+def _are_names(value: Any) -> bool:
+    is_list = isinstance(value, Sequence) and not isinstance(value, str)
+    return is_list and all(isinstance(name, str) and name for name in value)
+
+
+# What each must be if it is given, in code and in words.
+_SETTINGS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "datasets": (_are_names, "a list of names, one for each data set"),
+    "images": (lambda value: isinstance(value, Mapping), "a table: dict(<data set>=<where its weights are>, ...)"),
+    "normalize": (lambda value: isinstance(value, bool), "True or False"),
+    "objects": (lambda value: isinstance(value, bool), "True or False"),
+    "target": (lambda value: isinstance(value, str) and value != "", "the name of a data set"),
+    "interval": (
+        lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= 0,
+        "a number of iterations, or 0 for none",
+    ),
+}
+
+
+def check_settings(owner: str, **settings: Any) -> None:
+    """Checks settings by name. None stands for one that is not given.
+
+    Args:
+        owner: What errors call the owner of the settings.
+
+    Raises:
+        WeightError: A value is not what it must be.
+    """
+    for name, value in settings.items():
+        is_valid, needed = _SETTINGS[name]
+        if value is not None and not is_valid(value):
+            raise WeightError(f"{owner}: {name} is {value!r}; it must be {needed}.")

@@ -1,0 +1,329 @@
+"""``LossWeights``: one block weighs every data set in every loss of a model."""
+
+from __future__ import annotations
+
+import logging
+import math
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch.distributed as dist
+from rich.console import Console
+from torch import nn
+
+from headweights.batch.in_force import put_in_force
+from headweights.contributions.words import warnings_of
+from headweights.errors import WeightError
+from headweights.mixture.mix import Mix, Moment
+from headweights.mixture.problems import Length
+from headweights.mixture.settings import check_settings
+from headweights.mixture.table import plain, table_of
+from headweights.run_record.file import write_record
+from headweights.transformers.data.entries import Collate
+from headweights.transformers.data.mixed import Mixed, mixed
+from headweights.transformers.data.source import sources_by_column, sources_of
+from headweights.transformers.training.contributions import Contributions
+from headweights.transformers.training.mixture import Checked, checked_mix
+from headweights.transformers.training.run_record import describe_run
+from headweights.transformers.training.trainer_log import LogsMeasurements, log_measurements
+from headweights.transformers.weighting.models import losses_of
+from headweights.transformers.weighting.weigh import WeighedForward, weigh, weighed_forward
+from headweights.weights.block import Block, parse_block
+from headweights.weights.schedules import Constant
+
+_ME = "LossWeights"
+# In a loop of one's own, where no logger says how often it logs.
+_INTERVAL = 50
+# The range of a searched weight.
+_SEARCHED = 0.03, 3.0
+_logger = logging.getLogger("headweights")
+
+_Model = TypeVar("_Model", bound=nn.Module)
+
+
+class LossWeights(LogsMeasurements):
+    """Weighs the data sets of a training in the losses of its model. A callback for a ``Trainer``:
+
+    .. code:: python
+
+        weights = LossWeights({"real": 1.0, "synthetic": {"loss_ce": 0.05, "loss_bbox": 1.0}}, target="real")
+        trainer = Trainer(..., train_dataset=weights.mix(real=real, synthetic=synthetic), callbacks=[weights])
+
+    or for a loop of your own, where :meth:`weigh` comes before the first step and :meth:`step` after each:
+
+    .. code:: python
+
+        model = weights.weigh(model, dataset)
+
+    An image names its data set in its label dict, under ``dataset``: :meth:`mix` sees to it, or your collator. Before the first
+    step, everything is checked and the table of data sets by losses is printed. Before every step, the weights of that step are
+    put in force.
+
+    Args:
+        weights: By data set: a weight for every loss, or a table of weights by the names of losses (``''`` for every other
+            loss). A weight is a number >= 0, or a schedule, ``dict(schedule='linear', points=[(0, 1.0), (1000, 0.1)],
+            by='iter')``. What is not given weighs 1. Default: None, all 1.
+        images: By data set: where its images' own weights are; see :func:`headweights.images.sources.read`. Default: None.
+        normalize: Whether the weights of each loss are scaled to a mean of 1 over the mix. Default: False.
+        target: The data set that the detector is meant for. At the end, warnings name others whose gradients oppose its gradient.
+            Default: None, all pairs of data sets.
+        interval: Steps between measurements of what each data set contributes to each loss. 0 for none. Default: None, as often
+            as the ``Trainer`` logs; in a loop of your own, 50.
+
+    Raises:
+        WeightError: When it is built: a setting is invalid. Before the first step: a name does not exist, or the model cannot be
+            weighted. One message lists all mistakes with the nearest valid names.
+    """
+
+    def __init__(
+        self,
+        weights: Mapping[str, Any] | None = None,
+        images: Mapping[str, Any] | None = None,
+        normalize: bool = False,
+        target: str | None = None,
+        interval: int | None = None,
+    ) -> None:
+        check_settings(_ME, images=images, normalize=normalize, target=target, interval=interval)
+        self.block: Block = parse_block(weights if weights is not None else {}, _ME)
+        self._given = self.block
+        self.images = dict(images or {})
+        self.normalize = normalize
+        self.target = target
+        self.interval = interval
+        self._training: _Training | None = None
+
+    def mix(
+        self,
+        datasets: Any = None,
+        /,
+        *,
+        column: str | None = None,
+        probabilities: Mapping[str, float] | None = None,
+        seed: int = 0,
+        **named: Any,
+    ) -> Mixed:
+        """Mixes data sets into one whose items name the data set that they are from.
+
+        ``mix(real=real, synthetic=synthetic)`` has the items of the one and then those of the other; with
+        ``probabilities=dict(real=0.3, synthetic=0.7)`` they are drawn in that proportion. Streams (iterable data sets) are
+        interleaved.
+
+        Args:
+            datasets: Data sets by name, where a name is no Python identifier. With `column`: one data set of the library
+                ``datasets``.
+            column: The column that names the data set of each row. Default: None.
+            probabilities: How often each data set is drawn, in any unit. Default: None, as often as it has items; streams alike.
+            seed: The seed of the drawing. Default: 0.
+            named: Data sets by name.
+
+        Raises:
+            WeightError: A data set is empty or not named, or `images` names one that is not there or images that it does not
+                have.
+        """
+        if column is not None:
+            sources = sources_by_column(datasets, column, self.images)
+        else:
+            if datasets is not None and not isinstance(datasets, Mapping):
+                raise WeightError(f"{_ME}.mix: give data sets by name: mix(real=..., synthetic=...), or a table of them.")
+            sources = sources_of({**(datasets or {}), **named}, self.images)
+        return mixed(sources, probabilities, seed)
+
+    def collate(self, collate: Callable[[list[Any]], Any]) -> Collate:
+        """Returns a collator that makes the label dicts of a batch name their data sets.
+
+        You need it where items have no label dict yet: your collator makes it, or the model takes none (``Mask2Former``).
+
+        Args:
+            collate: Your collator.
+        """
+        return Collate(collate)
+
+    def check(self, model: nn.Module, dataset: Any = None) -> Checked:
+        """Checks the weights against a model and its training data. ``print(weights.check(model, dataset))`` shows the result.
+
+        Args:
+            model: The model.
+            dataset: The training data. Default: None, data sets that the images name.
+        """
+        return self._checked(inner_model(model), dataset, Length())
+
+    def weigh(self, model: _Model, dataset: Any = None, steps: int | None = None, epochs: int | None = None) -> _Model:
+        """Makes a model weighted in place, for a loop of your own, and returns it.
+
+        Args:
+            model: The model, before or after it was wrapped.
+            dataset: The training data. Default: None, data sets that the images name.
+            steps: The length of the training in steps. Schedules are checked against it. Default: None, unknown.
+            epochs: The same in epochs.
+
+        Raises:
+            WeightError: There is a mistake in the block, or the model cannot be weighted.
+        """
+        self._begin(model, dataset, Length(steps, epochs), _INTERVAL if self.interval is None else self.interval, None)
+        return model
+
+    def step(self, epoch: int = 0) -> dict[str, float]:
+        """Goes on to the next step, in a loop of your own: call it after ``optimizer.step()``.
+
+        Args:
+            epoch: The epoch of the next step, for schedules by epoch. Default: 0.
+
+        Returns:
+            The measurements of the step for your log, by name. Empty after most steps.
+        """
+        training = self._in_training()
+        training.end_step()
+        training.begin_step(Moment(training.moment.iteration + 1, epoch))
+        return dict(self.take_measurements())
+
+    def hp_space(self, trial: Any) -> dict[str, Any]:
+        """Draws new weights, for ``Trainer.hyperparameter_search(backend='optuna', hp_space=weights.hp_space)``.
+
+        Every weight of the block except those of the target is drawn between 0.03 and 3 on a logarithmic scale, under the name
+        ``'<data set>: <loss>'``. The best weights are in the parameters of the best trial.
+
+        Args:
+            trial: Optuna's trial.
+
+        Returns:
+            Nothing for the arguments of the training, which stay as they are.
+
+        Raises:
+            WeightError: There is no weight to search.
+        """
+        searched = {
+            (name, loss): trial.suggest_float(f"{name}: {loss or 'every loss'}", *_SEARCHED, log=True)
+            for name, given in self._given.items()
+            for loss, weight in given.items()
+            if name != self.target and isinstance(weight, Constant)
+        }
+        if not searched:
+            raise WeightError(f"{_ME}.hp_space: there is no weight to search: none but those of the target and schedules.")
+        self.block = {
+            name: {loss: Constant(searched[name, loss]) if (name, loss) in searched else weight for loss, weight in given.items()}
+            for name, given in self._given.items()
+        }
+        return {}
+
+    def take_measurements(self) -> Mapping[str, float]:
+        """Returns the measurements since the last call, by name."""
+        return self._training.take_measurements() if self._training is not None else {}
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Makes the model weighted, checks the weights, and writes the record of the training."""
+        if args.remove_unused_columns:
+            raise WeightError(
+                "TrainingArguments.remove_unused_columns is True: the Trainer drops what names the data set of an image. Set "
+                "remove_unused_columns=False."
+            )
+        loader = kwargs.get("train_dataloader")
+        interval = (state.logging_steps if args.logging_strategy != "no" else 0) if self.interval is None else self.interval
+        length = Length(state.max_steps, math.ceil(args.num_train_epochs))
+        folder = Path(args.output_dir) if state.is_world_process_zero else None
+        self._begin(kwargs["model"], getattr(loader, "dataset", None), length, int(interval), folder)
+        log_measurements()
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Puts the weights of the step in force."""
+        self._in_training().begin_step(Moment(state.global_step, int(state.epoch or 0)))
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Adds up what the processes measured."""
+        self._in_training().end_step()
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Weighs nothing any more, and warns of data sets whose gradients opposed each other."""
+        training = self._in_training()
+        put_in_force(training.model, None)
+        if state.is_world_process_zero:
+            for warning in warnings_of(training.contributions.cosines, self.target):
+                _logger.warning(warning)
+
+    def _checked(self, model: nn.Module, dataset: Any, length: Length) -> Checked:
+        return checked_mix(losses_of(model), dataset, self.block, self.normalize, self.target, length)
+
+    def _begin(self, model: nn.Module, dataset: Any, length: Length, interval: int, folder: Path | None) -> None:
+        model = inner_model(model)
+        checked = self._checked(model, dataset, length)
+        if checked.stops:
+            raise WeightError("\n".join(checked.stops))
+        weigh(model)
+        forward = weighed_forward(model)
+        assert forward is not None
+        self._training = _Training(model, forward, checked.mix, interval)
+        self._training.begin_step(Moment())
+        if not dist.is_initialized() or dist.get_rank() == 0:
+            announce(checked)
+        if folder is not None:
+            write_record(folder, describe_run(forward.losses, checked.mix, self.block, self.target))
+
+    def _in_training(self) -> _Training:
+        if self._training is None:
+            raise WeightError(f"{_ME} has no model yet: call weigh(model, dataset) before the first step.")
+        return self._training
+
+
+class _Training:
+    """A training that goes on.
+
+    Args:
+        model: Its model, weighted.
+        forward: What weighs the model.
+        mix: Its data sets and their weights.
+        interval: Steps between measurements; 0 for none.
+    """
+
+    def __init__(self, model: nn.Module, forward: WeighedForward, mix: Mix, interval: int) -> None:
+        self.model = model
+        self.forward = forward
+        self.mix = mix
+        self.interval = interval
+        self.contributions = Contributions(list(mix.datasets))
+        self.moment = Moment()
+        self._is_measuring = False
+        self._measurements: dict[str, float] = {}
+
+    def begin_step(self, moment: Moment) -> None:
+        """Puts the weights of a moment in force, and listens to the step if it is one to measure."""
+        self.moment = moment
+        put_in_force(self.model, self.mix.in_force(moment))
+        self._is_measuring = bool(self.interval and self.mix.datasets and (moment.iteration + 1) % self.interval == 0)
+        if self._is_measuring:
+            self.contributions.listen(self.forward)
+
+    def end_step(self) -> None:
+        """Adds up what the processes measured in the step."""
+        if self._is_measuring:
+            self._is_measuring = False
+            self.forward.watch = None
+            self._measurements.update({entry.name: value for entry, value in self.contributions.finish().items()})
+
+    def take_measurements(self) -> dict[str, float]:
+        """Returns the measurements since the last call, by name."""
+        taken, self._measurements = self._measurements, {}
+        return taken
+
+
+def inner_model(model: Any) -> nn.Module:
+    """Returns a model without the wrappers around it: ``torch.compile``, data parallel ones, adapters (PEFT)."""
+    while True:
+        inner = getattr(model, "_orig_mod", None) or (getattr(model, "module", None) if not hasattr(model, "config") else None)
+        if inner is None and hasattr(model, "get_base_model"):
+            inner = model.get_base_model()
+        if not isinstance(inner, nn.Module):
+            return model  # type: ignore[no-any-return]
+        model = inner
+
+
+def announce(checked: Checked) -> None:
+    """Prints the table of a mix, with Rich on a terminal, and warns of its problems."""
+    if checked.mix.datasets:
+        table = table_of(checked.mix)
+        if sys.stdout.isatty():
+            Console().print(table)
+        else:
+            print(f"headweights:\n{plain(table)}", flush=True)
+    for problem in checked.problems:
+        _logger.warning("headweights: %s", problem.message)

@@ -1,0 +1,83 @@
+"""Puts a training together: its data sets with their names and weights, the block, and the losses of its model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from headweights.errors import WeightError
+from headweights.images.table import mean_weights
+from headweights.mixture.mix import DataSet, Mix, addressed_block, no_such_dataset
+from headweights.mixture.problems import Length, Problem, problems_of
+from headweights.mixture.table import plain, table_of
+from headweights.transformers.data.mixed import mixed_in
+from headweights.transformers.weighting.labels import refuse_unweighted
+from headweights.transformers.weighting.models import ModelLosses
+from headweights.weights.addresses import AddressBook
+from headweights.weights.block import Block
+from headweights.weights.schedules import Constant
+
+
+@dataclass
+class Checked:
+    """The result of a check; as text, a table of the mix and a line for each problem.
+
+    Args:
+        mix: The data sets and their weights, as far as they are valid.
+        problems: Everything questionable about them.
+    """
+
+    mix: Mix
+    problems: list[Problem] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return "\n".join([plain(table_of(self.mix)), *(f"{problem.kind}: {problem.message}" for problem in self.problems)])
+
+    @property
+    def stops(self) -> list[str]:
+        """The problems that stop a training."""
+        return [problem.message for problem in self.problems if problem.stops]
+
+
+def checked_mix(losses: ModelLosses, dataset: Any, block: Block, normalize: bool, target: str | None, length: Length) -> Checked:
+    """Checks a training; finds every problem at once and raises nothing.
+
+    Args:
+        losses: The losses of the model.
+        dataset: The training data. Without a mix in it, the data sets are those that the block names.
+        block: The weights by data set and target.
+        normalize: See :class:`headweights.mixture.mix.Mix`.
+        target: The data set that the detector is meant for.
+        length: The length of the training.
+    """
+    datasets, wrong = _datasets(dataset, block, losses.book)
+    names = [known.name for known in datasets]
+    if target is not None and target not in names:
+        wrong.append(no_such_dataset(f"LossWeights: target: {target!r}", target, names))
+    for name, given in block.items():
+        everywhere = given.get("", Constant(1.0))
+        if everywhere != Constant(1.0):
+            try:
+                refuse_unweighted(losses, everywhere, f"weights: data set {name!r}")
+            except WeightError as error:
+                wrong.append(str(error))
+    addressed, unknown = addressed_block(names, losses.book, block)
+    mix = Mix(datasets, losses.book, addressed, normalize)
+    stops = [Problem("bad input", message, stops=True) for message in (*wrong, *unknown)]
+    return Checked(mix, [*stops, *problems_of(mix, length)])
+
+
+def _datasets(dataset: Any, block: Mapping[str, Any], book: AddressBook) -> tuple[list[DataSet], list[str]]:
+    mixed = mixed_in(dataset)
+    if mixed is None:
+        return [DataSet(name, None, 0.0) for name in block], []
+    found, wrong = [], []
+    for source, drawn in zip(mixed.sources, mixed.drawn):
+        try:
+            own = mean_weights(source.own, book)
+        except WeightError as error:
+            wrong.append(f"images: data set {source.name!r}: {error}")
+            own = mean_weights(None, book)
+        found.append(DataSet(source.name, len(source) if source.is_sized else None, drawn, own=own))
+    return found, wrong
