@@ -23,7 +23,7 @@ from headweights import WeightError
 from headweights.cli import app
 from headweights.report import command
 from headweights.report.page import make_page, write_report
-from headweights.report.run import read_runs
+from headweights.report.runs.readers import read_runs
 
 
 @pytest.fixture(scope="module")
@@ -196,7 +196,7 @@ def test_a_bad_out_is_named(work_dir: Path, tmp_path: Path) -> None:
 
 def test_no_work_dir_is_an_error() -> None:
     assert run_report()[0] == 2
-    with pytest.raises(WeightError, match="no work directory"):
+    with pytest.raises(WeightError, match="no folder is named"):
         write_report([], Path("page.html"))
 
 
