@@ -99,6 +99,26 @@ def test_runs_are_compared(work_dir: Path, tmp_path: Path) -> None:
     assert runs == {0, 1}
 
 
+def test_a_run_of_the_trainer_beside_one_of_mmdetection(work_dir: Path, trainer_runs: Path, tmp_path: Path) -> None:
+    page = write_report([work_dir, trainer_runs / "finished"], tmp_path / "page.html").read_text(encoding="utf-8")
+    words = words_of(page)
+    assert "weighted mmengine, 300 steps logged, target: real finished transformers, 12 steps logged, target: real" in words
+    assert "Missing" not in words
+    # The same rows for both; what no file tells is not taken for the same.
+    assert "model FasterRCNN YolosForObjectDetection" in words
+    assert "learning rate 0.002 unknown iterations 300 12" in words
+    assert "settings of the configs differ" not in words
+    assert "coco/bbox_mAP · eval_map, last 0.259 0.3 +0.041" in words
+    assert "rendered: weight in roi_head 0.2 \N{EN DASH}" in words
+    assert "night_time: weight in loss_ce \N{EN DASH} 0.05" in words
+    assert "real: weight" not in words
+    assert "finished: In loss_ce, night_time's gradient opposes real's (mean cosine -0.10)" in words
+    charts = {chart["title"]: chart for chart in data_of(page)["charts"]}
+    for title in ("loss", "lr · learning_rate", "grad_norm", "coco/bbox_mAP · eval_map"):
+        assert [trace["run"] for trace in charts[title]["traces"]] == [0, 1]
+    assert [trace["name"] for trace in charts["loss_ce, raw"]["traces"]] == ["real · finished", "night_time · finished"]
+
+
 def test_runs_with_the_same_name_are_distinguished(work_dir: Path, tmp_path: Path) -> None:
     for parent in ("a", "b"):
         shutil.copytree(work_dir, tmp_path / parent / "weighted")

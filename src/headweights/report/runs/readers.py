@@ -9,8 +9,9 @@ from pathlib import Path
 from headweights.errors import WeightError
 from headweights.report.runs.mmengine_run import MMEngineReader
 from headweights.report.runs.run import Run, RunReader
+from headweights.report.runs.trainer_run import TrainerReader
 
-READERS: tuple[RunReader, ...] = (MMEngineReader(),)
+READERS: tuple[RunReader, ...] = (MMEngineReader(), TrainerReader())
 
 
 def read_runs(folders: Sequence[Path]) -> list[Run]:
@@ -26,7 +27,7 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
 
 
 def read_run(folder: Path) -> Run:
-    """Reads the run of a folder: mmengine's work_dir.
+    """Reads the run of a folder: mmengine's work_dir, or the output_dir of transformers' Trainer.
 
     Raises:
         WeightError: It is not a folder, or contains no log.
