@@ -85,6 +85,11 @@ def _rounded(value: float) -> float:
     return rounded if math.isfinite(rounded) else value  # the largest floats round to infinity
 
 
+def _changes(curve: Curve) -> bool:
+    """Whether a weight changes by more than the rounding of its mean over the images."""
+    return bool(curve.finite) and max(curve.finite) - min(curve.finite) > 1e-6 * max(curve.finite)
+
+
 @dataclass
 class Charts:
     """Makes the charts of runs.
@@ -118,7 +123,7 @@ class Charts:
 
     def weights(self) -> list[Group]:
         """The weights that change: a chart per term."""
-        return self._by_term(WEIGHT, "weight", shows=lambda curve: len(set(curve.finite)) > 1, steps=True)
+        return self._by_term(WEIGHT, "weight", shows=_changes, steps=True)
 
     def cosines(self) -> list[Group]:
         """The cosines between the gradients of two data sets: a chart per head."""

@@ -116,6 +116,9 @@ def test_a_run_of_the_trainer_beside_one_of_mmdetection(work_dir: Path, trainer_
     for title in ("loss", "lr · learning_rate", "grad_norm", "coco/bbox_mAP · eval_map"):
         assert [trace["run"] for trace in charts[title]["traces"]] == [0, 1]
     assert [trace["name"] for trace in charts["loss_ce, raw"]["traces"]] == ["real · finished", "night_time · finished"]
+    # A weight that changes by rounding only is constant.
+    changing = {chart["title"] for chart in data_of(page)["charts"] if chart["y"] == "weight"}
+    assert changing == {"rpn_head.loss_cls", "rpn_head.loss_bbox"}
     # Of the charts with the same title, the last one is the cosines'.
     assert (charts["loss_ce"]["y"], charts["loss_ce"]["traces"][0]["name"]) == ("cosine", "night_time vs real · finished")
 
