@@ -84,6 +84,7 @@ class Batch:
         self.images = images
         self._scales = scales or {}
         self._weights: dict[tuple[str, str], tuple[float, ...] | None] = {}
+        self._tensors: dict[tuple[Sequence[float], torch.device], Tensor] = {}
 
     def __len__(self) -> int:
         return len(self.images)
@@ -103,6 +104,20 @@ class Batch:
             weights = tuple(scale * image.weight(path, loss) for image in self.images)
             self._weights[path, loss] = None if all(weight == 1 for weight in weights) else weights
         return self._weights[path, loss]
+
+    def tensor(self, weights: Sequence[float], like: Tensor) -> Tensor:
+        """Returns one weight an image as a tensor, shape (images,), on the device of another tensor.
+
+        Losses and layers that weigh the images alike share it, so weights are seldom copied to the device.
+
+        Args:
+            weights: As :meth:`image_weights` returns them.
+            like: The other tensor.
+        """
+        key = weights, like.device
+        if key not in self._tensors:
+            self._tensors[key] = as_tensor(weights, like)
+        return self._tensors[key]
 
     def weight_tables(self, path: str, loss: str) -> WeightTables | None:
         """Returns the weights of all that a prediction can be matched to, or None where they depend on the image alone.

@@ -37,7 +37,11 @@ class EntryPoint:
     feeds: Mapping[str, str] = field(default_factory=dict)
 
     def gate_by_image(
-        self, arguments: MutableMapping[str, Any], weights: Callable[[str], Sequence[float] | None], subject: str
+        self,
+        arguments: MutableMapping[str, Any],
+        weights: Callable[[str], Sequence[float] | None],
+        subject: str,
+        tensor: Callable[[Sequence[float], Tensor], Tensor] = as_tensor,
     ) -> None:
         """Replaces the predictions among a loss function's arguments by ones that are gated image by image.
 
@@ -45,6 +49,7 @@ class EntryPoint:
             arguments: The function's arguments by name.
             weights: Given the name of a loss, or WHOLE, returns one weight per image; None if all of them are 1.
             subject: What errors call the function, such as ``"RetinaHead.loss_by_feat"``.
+            tensor: Makes a tensor of weights, on the device of another tensor.
 
         Raises:
             WeightError: An argument cannot be divided between the images.
@@ -54,7 +59,7 @@ class EntryPoint:
             if given is None:
                 continue
             try:
-                arguments[name] = self.layouts.get(name, self.layout)(arguments[name], as_tensor(given, like), arguments)
+                arguments[name] = self.layouts.get(name, self.layout)(arguments[name], tensor(given, like), arguments)
             except (ValueError, IndexError) as error:
                 raise WeightError(
                     f"{subject}: the argument {name!r} cannot be divided between the {len(given)} images of the batch: {error}"

@@ -8,7 +8,6 @@ from typing import Any
 from mmdet.models.dense_heads import AnchorHead, RPNHead
 from torch import Tensor
 
-from headweights.gating.gate import as_tensor
 from headweights.gating.layouts import gate_each
 from headweights.mmdet.heads.publishing import current_batch
 from headweights.mmdet.heads.weighted_head import WeightedHead
@@ -62,7 +61,7 @@ class AnchorTargetsWeighted(WeightedHead, _Head):
             if tables is not None:
                 by_object[loss] = tables
             elif weights is not None:
-                predictions[loss] = gate_each(levels, as_tensor(weights, levels[0]))
+                predictions[loss] = gate_each(levels, batch.tensor(weights, levels[0]))
         with _MATCHING.gated(self, predictions, by_object) if by_object else nullcontext():
             return super().loss_by_feat(*predictions.values(), *args, **kwargs)
 
@@ -88,7 +87,7 @@ class AnchorTargetsWeighted(WeightedHead, _Head):
             rows = assigned.rows(ASSIGNER, tables, [level.shape[1] for level in levels])
             factors = [of_level.view(*of_level.shape, *numbers) for of_level in rows]
         elif weights is not None:
-            factors = [as_tensor(weights, levels[0]).view(-1, 1, *numbers)] * len(levels)
+            factors = [batch.tensor(weights, levels[0]).view(-1, 1, *numbers)] * len(levels)
         else:
             return levels
         return [level * factor for level, factor in zip(levels, factors)]

@@ -84,7 +84,8 @@ def _gating(method: Callable[..., Any], entry: LossMethod) -> Callable[..., Any]
             return method(*given.args, **given.kwargs)
         context = entry.gated_by_object(self, arguments, partial(batch.tables, self))
         if context is None:
-            entry.gate_by_image(arguments, partial(batch.weights, self), f"{type(self).__name__}.{entry.name}")
+            subject = f"{type(self).__name__}.{entry.name}"
+            entry.gate_by_image(arguments, partial(batch.weights, self), subject, batch.tensor)
             context = _gated_inside(self, entry, batch)
         with context:
             return method(*given.args, **given.kwargs)

@@ -11,10 +11,9 @@ from mmdet.models.dense_heads import DETRHead, DINOHead
 from torch import Tensor
 
 from headweights.errors import WeightError
-from headweights.gating.gate import as_tensor
 from headweights.gating.layouts import blocks
 from headweights.gating.matching import MatchedQueries, WeightTables
-from headweights.mmdet.heads.publishing import current_batch
+from headweights.mmdet.heads.publishing import DetectorBatch, current_batch
 from headweights.mmdet.matching.queries import listening_to_queries
 from headweights.mmdet.weighting.gated import GatedPredictions
 from headweights.mmdet.weighting.losses import carries_weights, multiplied_weight
@@ -54,7 +53,7 @@ class QueryTargetsWeighted(GatedPredictions):
                     if matched is not None and tables is not None:
                         stack.enter_context(multiplied_weight(getattr(self, loss), partial(_object_rows, matched, tables)))
                     elif weights is not None:
-                        stack.enter_context(multiplied_weight(getattr(self, loss), _image_rows(weights)))
+                        stack.enter_context(multiplied_weight(getattr(self, loss), _image_rows(batch, weights)))
                 return head_class.loss_by_feat(self, *args, **kwargs)
 
         return {**gated, "loss_by_feat": loss_by_feat}
@@ -76,14 +75,14 @@ def _object_rows(matched: MatchedQueries, tables: WeightTables, predictions: Ten
     return rows
 
 
-def _image_rows(weights: Sequence[float]) -> Callable[[Tensor], Tensor]:
+def _image_rows(batch: DetectorBatch, weights: Sequence[float]) -> Callable[[Tensor], Tensor]:
     """Returns what looks up the weight of each query of a loss call, by its image. Layers with equally many queries share it."""
     by_queries: dict[int, Tensor] = {}
 
     def rows(predictions: Tensor) -> Tensor:
         queries = len(predictions)
         if queries not in by_queries:
-            by_queries[queries] = blocks(as_tensor(weights, predictions), queries)
+            by_queries[queries] = blocks(batch.tensor(weights, predictions), queries)
         return by_queries[queries]
 
     return rows

@@ -65,7 +65,7 @@ def _gate(batch: LabelledBatch, call: LossCall, predictions: dict[str, Any]) -> 
     arguments = {**predictions, PAIRS: call.arguments[PAIRS]}
     context = call.method.gated_by_object(None, arguments, tables)
     if context is None:
-        call.method.gate_by_image(arguments, partial(batch.image_weights, target), call.method.name)
+        call.method.gate_by_image(arguments, partial(batch.image_weights, target), call.method.name, batch.tensor)
     with ExitStack() as stack:
         if context is not None:
             stack.enter_context(context)
