@@ -88,6 +88,7 @@ class LossWeights(LogsMeasurements):
         check_settings(_ME, images=images, normalize=normalize, target=target, interval=interval)
         self.block: Block = parse_block(weights if weights is not None else {}, _ME)
         self._given = self.block
+        self._trial = ""
         self.images = dict(images or {})
         self.normalize = normalize
         self.target = target
@@ -193,6 +194,7 @@ class LossWeights(LogsMeasurements):
         Raises:
             WeightError: There is no weight to search.
         """
+        self._trial = f"run-{trial.number}"
         searched = {
             (name, loss): trial.suggest_float(f"{name}: {loss or 'every loss'}", *_SEARCHED, log=True)
             for name, given in self._given.items()
@@ -227,7 +229,9 @@ class LossWeights(LogsMeasurements):
             # Without tokens. The Trainer's own file of its arguments is a pickle.
             settings = args.to_sanitized_dict()
             record = describe_run(training.forward.losses, training.mix, self.block, self.target, settings)
-            write_record(Path(args.output_dir), record)
+            # Each trial of a search has a folder of its own.
+            trial = (state.trial_name or self._trial) if state.is_hyper_param_search else ""
+            write_record(Path(args.output_dir) / trial, record)
         log_measurements()
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
