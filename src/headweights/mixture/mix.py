@@ -82,6 +82,10 @@ class Mix:
         self.book = book
         self.normalize = normalize
         self._block = block
+        # A step looks at these data sets only: all others weigh what they weighed before.
+        self._changing = list(dict.fromkeys(dataset for dataset, _, _ in self.schedules))
+        self._drawn = sum(dataset.drawn for dataset in self.datasets.values())
+        self._drawn_weights_before: dict[tuple[str, str], dict[str, float]] = {}
         self._in_force: InForce | None = None
 
     @property
@@ -111,8 +115,7 @@ class Mix:
 
     def mean(self, head: str, loss: str, moment: Moment = START) -> float:
         """Returns the mean weight of the drawn images before normalisation: a factor on the head's learning rate."""
-        drawn = sum(dataset.drawn for dataset in self.datasets.values())
-        return sum(self._drawn_weights(head, loss, moment).values()) / (drawn or 1.0)
+        return sum(self._drawn_weights(head, loss, moment).values()) / (self._drawn or 1.0)
 
     def shares(self, head: str, loss: str, moment: Moment = START) -> dict[str, float]:
         """Returns the effective share of each data set, images drawn times weight over the sum of all; 0 where all weigh 0."""
@@ -122,13 +125,13 @@ class Mix:
 
     def in_force(self, moment: Moment) -> InForce:
         """Returns the weights of every data set at a moment, and the factors that normalise each loss."""
-        if self._in_force is None or any(self.schedules):
-            weights: dict[str, dict[Address, float]] = {dataset: {} for dataset in self.datasets}
-            for dataset, given in self._block.items():
-                weights[dataset] = {address: weight.at(moment.iteration, moment.epoch) for address, weight in given.items()}
-            terms = {*self.terms, *((head, "") for head in self.book.weighted)}
-            scales = {term: self._scale(*term, moment) for term in terms} if self.normalize else {}
-            self._in_force = InForce(weights, scales)
+        before = self._in_force
+        if before is not None and not self._changing:
+            return before
+        weights = {name: self._weights_of(name, moment) for name in (self.datasets if before is None else self._changing)}
+        terms = {*self.terms, *((head, "") for head in self.book.weighted)}
+        scales = {term: self._scale(*term, moment) for term in terms} if self.normalize else {}
+        self._in_force = InForce(weights if before is None else {**before.datasets, **weights}, scales)
         return self._in_force
 
     @property
@@ -139,9 +142,17 @@ class Mix:
                 if isinstance(weight, Schedule):
                     yield dataset, address, weight
 
+    def _weights_of(self, dataset: str, moment: Moment) -> dict[Address, float]:
+        given = self._block.get(dataset, {})
+        return {address: weight.at(moment.iteration, moment.epoch) for address, weight in given.items()}
+
     def _drawn_weights(self, head: str, loss: str, moment: Moment) -> dict[str, float]:
         """Images drawn times weight, by data set."""
-        return {name: dataset.drawn * self._raw(name, head, loss, moment) for name, dataset in self.datasets.items()}
+        before = self._drawn_weights_before.get((head, loss))
+        names = self.datasets if before is None else self._changing
+        weights = {name: self.datasets[name].drawn * self._raw(name, head, loss, moment) for name in names}
+        self._drawn_weights_before[head, loss] = weights if before is None else {**before, **weights}
+        return self._drawn_weights_before[head, loss]
 
     def _raw(self, dataset: str, head: str, loss: str, moment: Moment) -> float:
         return self.weight(dataset, head, loss, moment) * self.datasets[dataset].own(head, loss)

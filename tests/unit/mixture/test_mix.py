@@ -69,6 +69,15 @@ def test_what_is_in_force_names_every_data_set_and_follows_the_schedule() -> Non
     assert [(name, address) for name, address, _ in mix.schedules] == [("rendered", Address("rpn_head"))]
 
 
+def test_a_moment_is_the_same_whatever_was_asked_before() -> None:
+    weights = dict(real=0.5, rendered={"rpn_head": LINE, "mask_head": 2.0})
+    mix = mix_of(REAL, RENDERED, normalize=True, **weights)
+    for iteration in (3, 8, 0, 12, 3):
+        moment, fresh = Moment(iteration), mix_of(REAL, RENDERED, normalize=True, **weights)
+        assert mix.in_force(moment) == fresh.in_force(moment)
+        assert [mix.shares(*term, moment) for term in mix.terms] == [fresh.shares(*term, moment) for term in mix.terms]
+
+
 positive = st.floats(1e-3, 1e3)
 
 
