@@ -1,4 +1,4 @@
-"""The code on docs/transformers.md runs, and does what the text around it says."""
+"""The code for transformers, in the README and on docs/transformers.md, runs, and does what the text around it says."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "transformers.md").read_text()
+README = (ROOT / "README.md").read_text()
 PYTHON = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
 DIFFS = re.findall(r"```diff\n(.*?)```", PAGE, flags=re.DOTALL)
 ARCHITECTURES = {arch.name: arch for arch in ZOO}
@@ -103,6 +104,15 @@ def test_a_trainer_trains_weighted_and_logs_what_it_measured(names: Item, capsys
     (one, *_) = json.loads((folder / "trainer_state.json").read_text())["log_history"]
     assert {"raw_loss/loss_vfl/synthetic", "weighted_loss/loss_bbox/synthetic"} <= one.keys()
     assert (folder / "headweights.json").exists()
+
+
+def test_the_readmes_first_block_trains(args: TrainingArguments) -> None:
+    (code,) = (code for code in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL) if "LossWeights" in code)
+    model = build(ARCHITECTURES["yolos"])
+    trainer = run(code, Trainer=Trainer, model=model, args=args, collate=collate, real=images(4), synthetic=images(4))["trainer"]
+    trainer.train()
+    logged = {name: value for entry in trainer.state.log_history for name, value in entry.items()}
+    assert logged["weight/loss_ce/synthetic"] == 0.2
 
 
 def test_loops(names: Item, weights: LossWeights) -> None:
