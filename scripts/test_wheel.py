@@ -227,7 +227,7 @@ def transformers(make, wheel, data):
     env = make("transformers")
     env.install("--only-binary", ":all:", wheel + "[transformers]")
     env("python", "-m", "pip", "check")
-    env("python", "-c", TRAIN_TRANSFORMERS, "run")
+    env("python", "-c", TRAIN_TRANSFORMERS, "run", said=["| synthetic |", "0.5 (33.3%)"])
 
 
 def demo(make, wheel, data):

@@ -153,6 +153,7 @@ def record(samples: dict[str, list[dict[str, Any]]], roi_weight: float, schedule
         ],
         table=table,
         weights={RENDERED: {"roi_head": roi_weight}},
+        settings={},
     )
 
 

@@ -84,6 +84,7 @@ def train(
             per_device_train_batch_size=4,
             remove_unused_columns=False,
             eval_do_concat_batches=False,
+            optim="adamw_torch",
             report_to=[],
             use_cpu=True,
             disable_tqdm=True,

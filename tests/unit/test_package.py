@@ -39,8 +39,9 @@ def test_checking_weights_needs_not_even_torch() -> None:
 
 def test_the_base_dependencies_are_enough_for_the_command_line() -> None:
     """And what comes only with an extra is not: an import of it stands where it is used."""
-    extras = ("jinja2", "PIL", "plotly", "mmengine", "mmcv", "mmdet", "cv2", "deepforest", "optuna", "grpc", "google")
-    result = run("from headweights.cli import app; app(['--help'])", *extras)
+    frameworks = ("mmengine", "mmcv", "mmdet", "transformers", "accelerate")
+    others = ("jinja2", "PIL", "plotly", "scipy", "cv2", "deepforest", "optuna", "grpc", "google")
+    result = run("from headweights.cli import app; app(['--help'])", *frameworks, *others)
     assert result.returncode == 0, result.stderr
     assert all(command in result.stdout for command in ("demo", "report", "check", "tune"))
 
@@ -51,6 +52,20 @@ def test_the_wing_says_what_to_install(missing: str) -> None:
     assert result.returncode != 0
     assert "pip install --no-build-isolation 'headweights[mmdet]'" in result.stderr
     assert missing in result.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("missing", ["transformers", "accelerate", "scipy"])
+def test_the_wing_for_transformers_says_what_to_install(missing: str) -> None:
+    result = run("import headweights.transformers", missing)
+    assert result.returncode != 0
+    assert "pip install 'headweights[transformers]'" in result.stderr
+    assert missing in result.stderr.splitlines()[-1]
+
+
+def test_the_wing_for_transformers_needs_nothing_of_mmdetection() -> None:
+    missing = ("mmdet", "mmcv", "mmengine", "cv2", "pycocotools", "torchvision", "datasets")
+    result = run("import headweights.transformers; print(headweights.transformers.weigh.__name__)", *missing)
+    assert result.stdout.strip() == "weigh", result.stderr
 
 
 def test_the_wheel_has_every_room() -> None:

@@ -13,7 +13,7 @@ from headweights.report.words import NOTHING, number, of_head, percent, schedule
 from headweights.run_record.schema import DataSetRecord, WeightRecord
 
 # Settings that differ between any two runs.
-_IGNORED = ("work_dir", "experiment_name", "visualizer", "vis_backends", "_wandb")
+_IGNORED = ("work_dir", "experiment_name", "visualizer", "vis_backends", "_wandb", "output_dir", "logging_dir", "run_name")
 _UNKNOWN = "unknown"
 _K = TypeVar("_K")
 

@@ -38,13 +38,14 @@ def read_record(path: Path) -> tuple[RunRecord | None, list[str]]:
             f"{path.name} has version {content.get('version')!r:.40}, but this report knows version {VERSION}; "
             "it shows what it understands."
         )
-    target, weights = content.get("target"), content.get("weights")
+    target, weights, settings = (content.get(key) for key in ("target", "weights", "settings"))
     record = RunRecord(
         target=target if isinstance(target, str) else None,
         datasets=_parts(DataSetRecord, content, "datasets", notes),
         heads=_parts(HeadRecord, content, "heads", notes),
         table=_parts(WeightRecord, content, "table", notes),
         weights=weights if isinstance(weights, dict) else {},
+        settings=settings if isinstance(settings, dict) else {},
     )
     return record, notes
 

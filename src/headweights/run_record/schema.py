@@ -84,3 +84,4 @@ class RunRecord(RecordPart):
     heads: list[HeadRecord] = []
     table: list[WeightRecord] = []
     weights: dict[str, Any] = {}  # as the config gave them, by data set and target
+    settings: dict[str, Any] = {}  # of the training, by the framework's names, if it writes them into no other readable file

@@ -104,9 +104,9 @@ def test_a_run_of_the_trainer_beside_one_of_mmdetection(work_dir: Path, trainer_
     words = words_of(page)
     assert "weighted mmengine, 300 steps logged, target: real finished transformers, 12 steps logged, target: real" in words
     assert "Missing" not in words
-    # The same rows for both; what no file tells is not taken for the same.
-    assert "model FasterRCNN YolosForObjectDetection" in words
-    assert "learning rate 0.002 unknown iterations 300 12" in words
+    # The same rows for both; what no file tells is unknown.
+    assert "model FasterRCNN YolosForObjectDetection optimizer AdamW adamw_torch learning rate 0.002 5e-05" in words
+    assert "initial checkpoint \N{EN DASH} unknown" in words
     assert "settings of the configs differ" not in words
     assert "coco/bbox_mAP · eval_map, last 0.259 0.3 +0.041" in words
     assert "rendered: weight in roi_head 0.2 \N{EN DASH}" in words

@@ -43,7 +43,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     assert read_record(tmp_path / "new" / RECORD) == (found, [])
     # In the file's own keys, and nothing that was given is lost.
     again = json.loads((tmp_path / "new" / RECORD).read_text())
-    assert list(again) == ["version", "target", "datasets", "heads", "table", "weights"]
+    assert list(again) == ["version", "target", "datasets", "heads", "table", "weights", "settings"]
     for row in content["table"]:
         row["effective_weight"] = None
     assert again == content

@@ -1,8 +1,8 @@
 """Reads a run of transformers' `Trainer` from its output_dir.
 
 The log is in `trainer_state.json`. The Trainer writes this file into every checkpoint, and into output_dir only if `save_state()`
-is called, so a training that was killed has it in its checkpoints only. `training_args.bin` has more settings, but it is a pickle
-and is never loaded.
+is called, so a training that was killed has it in its checkpoints only. Most settings are in the record; `training_args.bin` is a
+pickle and is never loaded.
 """
 
 from __future__ import annotations
@@ -21,8 +21,15 @@ STATE = "trainer_state.json"
 CONFIG = "config.json"
 _CHECKPOINT = "checkpoint-"
 
-# The main settings, by their names in the state.
-_MAIN = {"iterations": "max_steps", "epochs": "num_train_epochs", "batch size": "train_batch_size"}
+# The main settings, by their names in the state and in the record.
+_MAIN = {
+    "optimizer": "optim",
+    "learning rate": "learning_rate",
+    "iterations": "max_steps",
+    "epochs": "num_train_epochs",
+    "batch size": "train_batch_size",
+    "seed": "seed",
+}
 _OTHERS = ("logging_steps", "eval_steps", "save_steps", "trial_name", "trial_params")
 _LONGEST = 200
 
@@ -46,9 +53,7 @@ class TrainerReader(RunReader):
         if state is not None:
             run.log = read_log(state.history, [head.path for head in run.record.heads])
             run.notes += [f"{_name(state.folder / STATE, run)}: {note}" for note in run.log.notes]
-            known = {key: value for key, value in state.content.items() if value is not None}
-            run.main = {name: str(known[key]) for name, key in _MAIN.items() if key in known}
-            run.settings = dict(_flat({key: known[key] for key in _OTHERS if key in known}))
+        _read_settings(run, {} if state is None else state.content)
         _read_config(run, [folder, *checkpoints])
         return run
 
@@ -94,6 +99,15 @@ def _read_state(folder: Path, run: Run) -> _State | None:
             return _State(folder, step, history, content)
     run.notes.append(f"{_name(folder / STATE, run)} has no global_step or no log_history.")
     return None
+
+
+def _read_settings(run: Run, state: Mapping[str, Any]) -> None:
+    """Reads the settings in the state and in the record, which does not know the length of the training yet."""
+    found = run.record.settings | {key: state[key] for key in (*_MAIN.values(), *_OTHERS) if state.get(key) is not None}
+    if not state:
+        found = {key: value for key, value in found.items() if key not in ("max_steps", "num_train_epochs")}
+    run.main = {name: str(found.pop(key)) for name, key in _MAIN.items() if key in found}
+    run.settings = dict(_flat(found))
 
 
 def _read_config(run: Run, folders: Sequence[Path]) -> None:

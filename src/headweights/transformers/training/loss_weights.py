@@ -88,6 +88,7 @@ class LossWeights(LogsMeasurements):
         check_settings(_ME, images=images, normalize=normalize, target=target, interval=interval)
         self.block: Block = parse_block(weights if weights is not None else {}, _ME)
         self._given = self.block
+        self._trial = ""
         self.images = dict(images or {})
         self.normalize = normalize
         self.target = target
@@ -161,7 +162,7 @@ class LossWeights(LogsMeasurements):
         Raises:
             WeightError: There is a mistake in the block, or the model cannot be weighted.
         """
-        self._begin(model, dataset, Length(steps, epochs), _INTERVAL if self.interval is None else self.interval, None)
+        self._begin(model, dataset, Length(steps, epochs), _INTERVAL if self.interval is None else self.interval)
         return model
 
     def step(self, epoch: int = 0) -> dict[str, float]:
@@ -193,6 +194,7 @@ class LossWeights(LogsMeasurements):
         Raises:
             WeightError: There is no weight to search.
         """
+        self._trial = f"run-{trial.number}"
         searched = {
             (name, loss): trial.suggest_float(f"{name}: {loss or 'every loss'}", *_SEARCHED, log=True)
             for name, given in self._given.items()
@@ -221,8 +223,15 @@ class LossWeights(LogsMeasurements):
         loader = kwargs.get("train_dataloader")
         interval = (state.logging_steps if args.logging_strategy != "no" else 0) if self.interval is None else self.interval
         length = Length(state.max_steps, math.ceil(args.num_train_epochs))
-        folder = Path(args.output_dir) if state.is_world_process_zero else None
-        self._begin(kwargs["model"], getattr(loader, "dataset", None), length, int(interval), folder)
+        self._begin(kwargs["model"], getattr(loader, "dataset", None), length, int(interval))
+        if state.is_world_process_zero:
+            training = self._in_training()
+            # Without tokens. The Trainer's own file of its arguments is a pickle.
+            settings = args.to_sanitized_dict()
+            record = describe_run(training.forward.losses, training.mix, self.block, self.target, settings)
+            # Each trial of a search has a folder of its own.
+            trial = (state.trial_name or self._trial) if state.is_hyper_param_search else ""
+            write_record(Path(args.output_dir) / trial, record)
         log_measurements()
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -244,7 +253,7 @@ class LossWeights(LogsMeasurements):
     def _checked(self, model: nn.Module, dataset: Any, length: Length) -> Checked:
         return checked_mix(losses_of(model), dataset, self.block, self.normalize, self.target, length)
 
-    def _begin(self, model: nn.Module, dataset: Any, length: Length, interval: int, folder: Path | None) -> None:
+    def _begin(self, model: nn.Module, dataset: Any, length: Length, interval: int) -> None:
         model = inner_model(model)
         checked = self._checked(model, dataset, length)
         if checked.stops:
@@ -256,8 +265,6 @@ class LossWeights(LogsMeasurements):
         self._training.begin_step(Moment())
         if not dist.is_initialized() or dist.get_rank() == 0:
             announce(checked)
-        if folder is not None:
-            write_record(folder, describe_run(forward.losses, checked.mix, self.block, self.target))
 
     def _in_training(self) -> _Training:
         if self._training is None:

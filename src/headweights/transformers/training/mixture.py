@@ -55,6 +55,11 @@ def checked_mix(losses: ModelLosses, dataset: Any, block: Block, normalize: bool
     names = [known.name for known in datasets]
     if target is not None and target not in names:
         wrong.append(no_such_dataset(f"LossWeights: target: {target!r}", target, names))
+    if normalize and block and not any(known.drawn for known in datasets):
+        wrong.append(
+            "LossWeights: normalize is True, but nothing says how often each data set is drawn: the training data is no mix. "
+            "Make it with weights.mix(...)."
+        )
     for name, given in block.items():
         everywhere = given.get("", Constant(1.0))
         if everywhere != Constant(1.0):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from headweights.mixture.mix import Mix
 from headweights.mixture.table import records
 from headweights.run_record.schema import DataSetRecord, HeadRecord, RunRecord, WeightRecord
@@ -9,8 +11,8 @@ from headweights.transformers.weighting.models import ModelLosses
 from headweights.weights.block import Block
 
 
-def describe_run(losses: ModelLosses, mix: Mix, block: Block, target: str | None) -> RunRecord:
-    """Describes a training: its data sets, its losses as heads, its weights, and its target, if it has one."""
+def describe_run(losses: ModelLosses, mix: Mix, block: Block, target: str | None, settings: dict[str, Any]) -> RunRecord:
+    """Describes a training: its data sets, its losses as heads, its weights, its settings, and its target, if it has one."""
     drawn = sum(dataset.drawn for dataset in mix.datasets.values())
     criterion = losses.criterion.rpartition(".")[2]
     return RunRecord(
@@ -22,4 +24,5 @@ def describe_run(losses: ModelLosses, mix: Mix, block: Block, target: str | None
         heads=[HeadRecord(path=target, class_name=criterion, logs_weighted=False) for target in losses.book.weighted],
         table=[WeightRecord.model_validate(row) for row in records(mix)],
         weights={name: {target: weight.as_given() for target, weight in given.items()} for name, given in block.items()},
+        settings=settings,
     )

@@ -68,16 +68,31 @@ def test_entries_are_in_the_order_of_the_record(trainer_runs: Path) -> None:
 
 def test_the_settings(trainer_runs: Path) -> None:
     run = read_run(trainer_runs / "finished")
-    assert run.main == {"model": "YolosForObjectDetection", "iterations": "12", "epochs": "6", "batch size": "4"}
+    assert run.main == {
+        "model": "YolosForObjectDetection",
+        "optimizer": "adamw_torch",
+        "learning rate": "5e-05",
+        "iterations": "12",
+        "epochs": "6",
+        "batch size": "4",
+        "seed": "42",
+    }
     assert (
         run.settings.items()
         >= {
             "logging_steps": "2",
+            "lr_scheduler_type": "linear",
             "model.num_detection_tokens": "5",
             "model.image_size": "[32, 32]",
             "model.id2label.0": "LABEL_0",
         }.items()
     )
+
+
+def test_without_a_record_fewer_settings_are_known(trainer_runs: Path) -> None:
+    run = read_run(trainer_runs / "plain")
+    assert run.main.keys() == {"model", "iterations", "epochs", "batch size"}
+    assert run.settings["logging_steps"] == "2"
 
 
 def test_a_training_without_headweights(trainer_runs: Path) -> None:
@@ -138,6 +153,8 @@ def test_nothing_but_a_record(finished: Path) -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     run = read_run(finished)
     assert run.datasets == ["real", "night_time"]
+    # How long the training will be is in the state only.
+    assert run.main.keys() == {"optimizer", "learning rate", "batch size", "seed"}
     assert run.notes[0] == "no trainer_state.json could be read, so there are no curves."
     assert run.notes[1] == "no config.json of a saved model: the model and its settings are unknown."
 
