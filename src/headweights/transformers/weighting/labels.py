@@ -22,6 +22,10 @@ from headweights.weights.addresses import EVERY_HEAD, Address
 IMAGE_WEIGHT, OBJECT_WEIGHTS, DATASET = "loss_weight", "loss_weights", "dataset"
 CLASS_LABELS = "class_labels"
 _NEAR_MISS = 0.8
+_HINT = (
+    f" LossWeights.mix writes it into the label dict of an item: label[{DATASET!r}]. If your collator makes the label dicts, give "
+    "the Trainer weights.collate(collator), or write the name yourself."
+)
 
 
 class LabelledBatch(Batch):
@@ -57,7 +61,7 @@ def _image(losses: ModelLosses, weights: InForce, index: int, label: Mapping[str
     try:
         of_dataset = weights.weights_of(label.get(DATASET))
     except WeightError as error:
-        raise WeightError(f"image {name} {error}") from None
+        raise WeightError(f"image {name} {error}{_HINT if label.get(DATASET) is None else ''}") from None
     own: dict[Address, float] = {}
     if IMAGE_WEIGHT in label:
         where = f"labels[{index}][{IMAGE_WEIGHT!r}]"
