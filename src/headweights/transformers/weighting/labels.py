@@ -23,8 +23,8 @@ IMAGE_WEIGHT, OBJECT_WEIGHTS, DATASET = "loss_weight", "loss_weights", "dataset"
 CLASS_LABELS = "class_labels"
 _NEAR_MISS = 0.8
 _HINT = (
-    f" LossWeights.mix writes it into the label dict of an item: label[{DATASET!r}]. If your collator makes the label dicts, give "
-    "the Trainer weights.collate(collator), or write the name yourself."
+    f" LossWeights.mix writes it into the label dict of an item, as label[{DATASET!r}]. If your collator makes the label dicts, "
+    "give the Trainer weights.collate(collator), or write the name yourself."
 )
 
 
