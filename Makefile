@@ -3,12 +3,13 @@
 SETUP_PYTHON := $(or $(shell command -v python3 || command -v python3.12 || command -v python3.11 || command -v python3.10),$(PYTHON))
 BIN := .venv/bin
 
-.PHONY: help demo test test-upstream test-wheel fast lint types setup clean
+.PHONY: help demo test test-upstream test-oldest test-wheel fast lint types setup clean
 
 help:
 	@echo 'make demo   trains a detector on real tree crowns, unweighted and weighted, and shows what the weights did'
 	@echo 'make test   lint, types, all tests          make fast   the same without the slow tests'
 	@echo 'make test-upstream   the detectors of the zoo on upstream mmdetection 3.3 and mmcv 2.1 (an environment of its own)'
+	@echo 'make test-oldest     the wing for transformers on the last transformers 4, without mmdetection (an environment of its own)'
 	@echo 'make test-wheel      the built wheel with each extra alone, in fresh environments'
 	@echo 'make setup  only makes .venv                make clean  removes it (pip keeps the compiled mmcv)'
 
@@ -25,6 +26,10 @@ test-upstream:
 	@$(SETUP_PYTHON) scripts/setup_env.py upstream
 	.venv-upstream/bin/python -m pytest tests/exactness/test_two_stage.py tests/exactness/test_zoo.py tests/unit/mmdet $(ARGS)
 
+test-oldest:
+	@$(SETUP_PYTHON) scripts/setup_env.py oldest
+	.venv-oldest/bin/python -m pytest tests/exactness/test_transformers.py tests/unit/transformers $(ARGS)
+
 test-wheel:
 	@$(SETUP_PYTHON) scripts/test_wheel.py $(ARGS)
 
@@ -40,4 +45,4 @@ types: setup
 	$(BIN)/mypy
 
 clean:
-	rm -rf .venv .venv.* .venv-upstream .venv-upstream.*
+	rm -rf .venv .venv.* .venv-*

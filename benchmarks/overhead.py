@@ -1,14 +1,21 @@
-"""Measures the cost of weighting: time and peak memory of a training step, weighted divided by stock.
+"""Measures the cost of weighting: what a training step does and how long it takes, weighted beside stock.
 
-    .venv/bin/python benchmarks/overhead.py [--quick]
+    .venv/bin/python benchmarks/overhead.py [--quick] [--only DETECTOR ...] [--tables counts times alternatives] [--added]
 
-The detectors are those of tests/support/zoo.py: mmdetection's own, with few channels. A step is a forward and a backward pass
-on random images. The variants of a row run in one process, step by step in random order. A ratio is that of the medians, with
-a 95 % bootstrap interval. Small detectors make the test hard, since weighting takes the same time in a full-width detector,
-but a step takes much longer. Peak memory is measured in a separate process for each variant.
+The detectors are mmdetection's and transformers' own, of full depth with few channels, on random images. A step is a forward and
+a backward pass. The images are from 1, 8 or 1000 data sets, each with a weight of its own in every loss.
 
-For comparison, it also measures two alternatives without the library, for 8 images: a forward and a backward pass for each
-data set in the batch, or a loss for each image.
+counts: the operators that a step dispatches, the bytes that it allocates, and its calls that would wait for a GPU; see
+counting.py. They depend on the depth of a detector, not on its width, and do not vary. A row lists the numbers of data sets for
+which they are the same. --added prints the operators that weighting adds and removes.
+
+times: the time and the peak memory of a step, weighted divided by stock. The variants of a row run in one process, step by step
+in random order. A ratio is that of the medians, with a 95 % bootstrap interval. Narrow detectors make the test hard, since
+weighting takes the same time in a full-width detector, but a step takes much longer. Peak memory is measured in a separate
+process for each variant.
+
+alternatives: the time of a step that weighs 8 images without the library, with a forward and a backward pass for each data set in
+the batch, or a loss for each image.
 """
 
 from __future__ import annotations
@@ -20,92 +27,88 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 import torch
-from support.detectors import make_batch
-from support.zoo import ZOO, Architecture, build_zoo
-from torch import nn
+from counting import Counted
+from steps.alternatives import loss_per_image, pass_per_data_set
+from steps.detector import SIZE, Detector, Step
+from steps.mmdet import MMDetDetector
+from steps.transformers import TransformersDetector
 
-from headweights.mmdet import make_weighted
-
-MODELS = ("faster-rcnn", "retinanet", "fcos", "dino", "mask-rcnn", "rtmdet")
+DETECTORS: dict[str, Detector] = {
+    **{name: MMDetDetector(name) for name in ("faster-rcnn", "retinanet", "fcos", "dino", "mask-rcnn", "rtmdet")},
+    **{name: TransformersDetector(name) for name in ("rt-detr", "d-fine", "detr")},
+}
+COMPARED = ("faster-rcnn", "retinanet", "mask-rcnn")  # with the alternatives
+COUNTED_BATCHES = (2, 8)
 BATCHES = (2, 8, 32)
 DATA_SETS = (1, 8, 1000)
-SIZE = 128
-Step = Callable[[int], None]
 
 
-def architecture(name: str) -> Architecture:
-    return next(arch for arch in ZOO if arch.name == name)
+# --- counts ---
 
 
-def detector(arch: Architecture, weighted: bool) -> nn.Module:
-    model = build_zoo(arch)
-    for path in arch.parts if weighted else ():
-        make_weighted(model.get_submodule(path))
-    return model
+def counted(step: Step) -> Counted:
+    """Counts the second step: the first one also computes what is kept."""
+    for number in range(2):
+        torch.manual_seed(0)
+        with Counted() as counts:
+            step(number)
+    return counts
 
 
-def total(losses: dict[str, Any]) -> torch.Tensor:
-    parts = [value for name, value in losses.items() if "loss" in name]
-    return sum(sum(part) if isinstance(part, (list, tuple)) else part for part in parts)  # type: ignore[return-value]
+def print_counts(detectors: Sequence[Detector], batches: Sequence[int], added: bool) -> None:
+    print("\nA training step, weighted beside stock: operators, MB allocated, and calls that wait for the device\n")
+    columns = ["framework", "detector", "images", "data sets", "operators: stock", "weighted", "ratio"]
+    columns += ["MB: stock", "weighted", "ratio", "waits: stock", "weighted"]
+    print(f"| {' | '.join(columns)} |")
+    print("|" + "---|" * len(columns))
+    differences = {}
+    for detector in detectors:
+        for images in batches:
+            stock = counted(detector.stock(images))
+            weighted = {data_sets: counted(detector.weighted(images, data_sets)) for data_sets in DATA_SETS}
+            for cells, data_sets in grouped({data_sets: cells_of(stock, counts) for data_sets, counts in weighted.items()}):
+                shown = ", ".join(map(str, data_sets))
+                print(f"| {detector.framework} | {detector.name} | {images} | {shown} | {cells} |", flush=True)
+            differences[f"{detector.name}, {images} images"] = difference(weighted[DATA_SETS[-1]].operators, stock.operators)
+    if added:
+        print("\nOperators that weighting adds and removes\n")
+        for row, operators in differences.items():
+            print(f"- {row}: {operators}")
 
 
-def weights_of(arch: Architecture, data_set: int) -> dict[str, float]:
-    """The fields of the images of one data set: a different weight for each head."""
-    return {f"{path}.loss_weight": 0.1 + (data_set * 7 + index) % 50 / 10 for index, path in enumerate(arch.parts)}
+def difference(weighted: Counter[str], stock: Counter[str]) -> str:
+    """The operators that the weighted step calls more often (+) or less often (-), the most frequent first."""
+    more = Counter(weighted)
+    more.subtract(stock)
+    return ", ".join(f"{name} {count:+}" for name, count in more.most_common() if count)
 
 
-def step_of(arch: Architecture, images: int, data_sets: int) -> Step:
-    """A training step. Without data sets, the detector is the stock one."""
-    model = detector(arch, weighted=data_sets > 0)
-    data = make_batch(model, images=images, size=SIZE)
-
-    def step(number: int) -> None:
-        for index, sample in enumerate(data["data_samples"] if data_sets else ()):
-            sample.set_metainfo(weights_of(arch, (number * images + index) % data_sets))
-        model.zero_grad()
-        total(model.loss(data["inputs"], data["data_samples"])).backward()
-
-    return step
+def cells_of(stock: Counted, weighted: Counted) -> str:
+    """The cells of a row: each count of the stock step and of the weighted one, and their ratio."""
+    operators, more_operators = stock.operators.total(), weighted.operators.total()
+    return " | ".join(
+        [
+            f"{operators} | {more_operators} | {more_operators / operators:.4f}",
+            f"{stock.bytes / 1e6:.1f} | {weighted.bytes / 1e6:.1f} | {weighted.bytes / stock.bytes:.4f}",
+            f"{stock.waits.total()} | {weighted.waits.total()}",
+        ]
+    )
 
 
-def step_by_data_set(arch: Architecture, images: int, data_sets: int) -> Step:
-    """An alternative without the library: the batch is split by data set, with a weighted pass for each part."""
-    model = detector(arch, weighted=False)
-    data = make_batch(model, images=images, size=SIZE)
-    groups = [list(range(images))[start::data_sets] for start in range(data_sets)]
-
-    def step(number: int) -> None:
-        model.zero_grad()
-        for index, group in enumerate(groups):
-            losses = model.loss(data["inputs"][group], [data["data_samples"][image] for image in group])
-            ((0.1 + index) * total(losses)).backward()
-
-    return step
+def grouped(cells: Mapping[int, str]) -> list[tuple[str, list[int]]]:
+    """The numbers of data sets that have the same cells, with these."""
+    return [(same, [data_sets for data_sets, of in cells.items() if of == same]) for same in dict.fromkeys(cells.values())]
 
 
-def step_by_image(arch: Architecture, images: int) -> Step:
-    """Another alternative: the features are computed once, the heads' losses image by image."""
-    model = detector(arch, weighted=False)
-    data = make_batch(model, images=images, size=SIZE)
-    extract = model.extract_feat
-
-    def step(number: int) -> None:
-        model.zero_grad()
-        features = extract(data["inputs"])
-        loss = torch.zeros(())
-        for image in range(images):
-            model.extract_feat = lambda inputs, image=image: tuple(level[image : image + 1] for level in features)
-            loss = loss + (0.1 + image) * total(model.loss(data["inputs"][image : image + 1], [data["data_samples"][image]]))
-        loss.backward()
-
-    return step
+# --- times ---
 
 
 def interleaved(variants: dict[str, Step], steps: int) -> dict[str, list[float]]:
@@ -148,40 +151,57 @@ def _measure(sending: Any, make_step: Callable[..., Step], arguments: tuple[Any,
     sending.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="few steps and batches of 2 and 8 only")
-    parser.add_argument("--steps", type=int, default=0, help="steps of each variant (default: 25, quick: 5)")
-    options = parser.parse_args()
-    steps = options.steps or (5 if options.quick else 25)
-    batches = BATCHES[:2] if options.quick else BATCHES
-    torch.set_num_threads(1)
-    random.seed(0)
-
-    print(f"Step time, weighted divided by stock (95 % interval), by number of data sets; {steps} steps, images of {SIZE} px\n")
-    print("| detector | images | stock step | " + " | ".join(f"{count} data sets" for count in DATA_SETS) + " | peak memory |")
-    print("|---|---|---|" + "---|" * (len(DATA_SETS) + 1))
-    for name in MODELS:
-        arch = architecture(name)
+def print_times(detectors: Sequence[Detector], batches: Sequence[int], steps: int) -> None:
+    print(f"\nStep time, weighted divided by stock (95 % interval), by number of data sets; {steps} steps, images of {SIZE} px\n")
+    counts = " | ".join(f"{count} data sets" for count in DATA_SETS)
+    print(f"| framework | detector | images | stock step | {counts} | peak memory |")
+    print("|---|---|---|---|" + "---|" * (len(DATA_SETS) + 1))
+    for detector in detectors:
         for images in batches:
-            memory = peak_memory(step_of, arch, images, 8) / peak_memory(step_of, arch, images, 0)
-            variants = {str(count): step_of(arch, images, count) for count in (0, *DATA_SETS)}
+            memory = peak_memory(detector.weighted, images, 8) / peak_memory(detector.stock, images)
+            variants = {"stock": detector.stock(images)}
+            variants.update({str(count): detector.weighted(images, count) for count in DATA_SETS})
             seconds = interleaved(variants, steps)
-            cells = [ratio(seconds[str(count)], seconds["0"]) for count in DATA_SETS]
-            stock = f"{1000 * statistics.median(seconds['0']):.0f} ms"
-            print(f"| {name} | {images} | {stock} | " + " | ".join(cells) + f" | {memory:.3f} |", flush=True)
+            cells = [ratio(seconds[str(count)], seconds["stock"]) for count in DATA_SETS]
+            stock = f"{1000 * statistics.median(seconds['stock']):.0f} ms"
+            row = [detector.framework, detector.name, str(images), stock, *cells, f"{memory:.3f}"]
+            print(f"| {' | '.join(row)} |", flush=True)
 
+
+def print_alternatives(detectors: Sequence[Detector], steps: int) -> None:
     print("\nAlternatives without the library, 8 images, divided by stock\n")
     print("| detector | headweights | pass per data set, 2 | 4 | 8 data sets | loss per image |")
     print("|---|---|---|---|---|---|")
-    for name in ("faster-rcnn", "retinanet", "mask-rcnn"):
-        arch = architecture(name)
-        variants = {"stock": step_of(arch, 8, 0), "headweights": step_of(arch, 8, 8)}
-        variants.update({str(count): step_by_data_set(arch, 8, count) for count in (2, 4, 8)})
-        variants["image"] = step_by_image(arch, 8)
+    for detector in detectors:
+        if not isinstance(detector, MMDetDetector) or detector.name not in COMPARED:
+            continue
+        variants = {"stock": detector.stock(8), "headweights": detector.weighted(8, 8)}
+        variants.update({str(count): pass_per_data_set(detector, 8, count) for count in (2, 4, 8)})
+        variants["image"] = loss_per_image(detector, 8)
         seconds = interleaved(variants, steps)
         cells = [ratio(seconds[variant], seconds["stock"]) for variant in ("headweights", "2", "4", "8", "image")]
-        print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
+        print(f"| {detector.name} | " + " | ".join(cells) + " |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    tables = ("counts", "times", "alternatives")
+    parser.add_argument("--tables", nargs="+", choices=tables, default=tables, help="which tables to print (default: all)")
+    parser.add_argument("--only", nargs="+", choices=DETECTORS, default=list(DETECTORS), help="which detectors (default: all)")
+    parser.add_argument("--added", action="store_true", help="print the operators that weighting adds to each step")
+    parser.add_argument("--quick", action="store_true", help="few steps, and batches of 2 and 8 only")
+    parser.add_argument("--steps", type=int, default=0, help="timed steps of each variant (default: 25, quick: 5)")
+    options = parser.parse_args()
+    steps = options.steps or (5 if options.quick else 25)
+    detectors = [DETECTORS[name] for name in options.only]
+    torch.set_num_threads(1)
+    random.seed(0)
+    if "counts" in options.tables:
+        print_counts(detectors, COUNTED_BATCHES, options.added)
+    if "times" in options.tables:
+        print_times(detectors, BATCHES[:2] if options.quick else BATCHES, steps)
+    if "alternatives" in options.tables:
+        print_alternatives(detectors, steps)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Makes `.venv`: what `make demo` and `make test` run in. Standard library only; runs on any Python 3.
 
-    python3 scripts/setup_env.py [upstream]
+    python3 scripts/setup_env.py [upstream | oldest]
 
 With `upstream` it makes `.venv-upstream`, with upstream's mmdetection, mmcv and mmengine: what `make test-upstream` runs in.
+With `oldest` it makes `.venv-oldest`, with the last transformers 4 and without mmdetection: what `make test-oldest` runs in.
 
 The environment is complete or it is not: a stamp, written last, holds the checksum of everything that went into it. Where
 the stamp is missing or differs (an interrupted set-up, other pins, a moved checkout) the environment is made anew. That is
@@ -22,9 +23,14 @@ import threading
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-UPSTREAM = "upstream" in sys.argv[1:]
-MMDET = "mmdet-upstream.txt" if UPSTREAM else "mmdet.txt"
-VENV = os.path.join(ROOT, ".venv-upstream" if UPSTREAM else ".venv")
+# The frameworks of each environment: files of requirements/. `.venv` is the one without a word.
+FRAMEWORKS = {
+    "": ("mmdet.txt", "transformers.txt"),
+    "upstream": ("mmdet-upstream.txt",),
+    "oldest": ("transformers-oldest.txt",),
+}
+WORD = next((word for word in sys.argv[1:] if word in FRAMEWORKS), "")
+VENV = os.path.join(ROOT, ".venv" + (WORD and "-" + WORD))
 VENV_PYTHON = os.path.join(VENV, "bin", "python")
 STAMP = os.path.join(VENV, "setup-complete")
 LOG = VENV + ".log"
@@ -37,11 +43,7 @@ MEMORY_PER_COMPILER = 1.5 * 2**30
 
 INPUTS = (
     "pyproject.toml",
-    "requirements/torch.txt",
-    "requirements/build.txt",
-    "requirements/mmdet.txt",
-    "requirements/mmdet-upstream.txt",
-    "requirements/pinned.txt",
+    *("requirements/" + name for name in sorted(os.listdir(os.path.join(ROOT, "requirements")))),
     "scripts/setup_env.py",
     "scripts/cxx_with_torch_pch.sh",
 )
@@ -75,9 +77,14 @@ def requirements(name):
         return [line.strip() for line in file if line.strip() and not line.startswith("#")]
 
 
+def frameworks():
+    """The pins of this environment's frameworks."""
+    return [pin for name in FRAMEWORKS[WORD] for pin in requirements(name)]
+
+
 def mmcv_requirement():
-    """The pin of mmcv, e.g. 'onedl-mmcv==2.3.6'."""
-    return next(pin for pin in requirements(MMDET) if "mmcv" in pin)
+    """The pin of mmcv, e.g. 'onedl-mmcv==2.3.6'; None in an environment without it."""
+    return next((pin for pin in frameworks() if "mmcv" in pin), None)
 
 
 def mmcv_project():
@@ -297,15 +304,19 @@ def make_venv(python):
 def set_up(python, expected):
     began = time.time()
     make_venv(python)
-    if not cached_mmcv_wheels():
+    mmcv = mmcv_requirement()
+    if mmcv and not cached_mmcv_wheels():
         need_compiler()  # now, and not after the downloads
     pinned = os.path.join(ROOT, "requirements", "pinned.txt")
     install("torch", "-c", pinned, "-r", os.path.join(ROOT, "requirements", "torch.txt"))
     install("build tools", "-r", os.path.join(ROOT, "requirements", "build.txt"))
-    mmdet = [pin for pin in requirements(MMDET) if pin != mmcv_requirement()]
-    install("mmdetection, the command line, the test tools", "--no-build-isolation", "--no-deps", "-r", pinned, *mmdet)
-    install_mmcv()
-    if not UPSTREAM:  # read by tests/unit/mmdet/test_upstream.py
+    others = [pin for pin in frameworks() if pin != mmcv]
+    # Most of what is installed is never imported: its bytecode can wait.
+    how = ("--no-build-isolation", "--no-deps", "--no-compile")
+    install("the frameworks, the command line, the test tools", *how, "-r", pinned, *others)
+    if mmcv:
+        install_mmcv()
+    if not WORD:  # read by tests/unit/mmdet/test_upstream.py
         wheel = requirements("mmdet-upstream.txt")[-1]
         run(
             "the wheel of upstream's mmdetection", pip("download", "-q", "--no-deps", "-d", os.path.join(VENV, "upstream"), wheel)
@@ -317,6 +328,9 @@ def set_up(python, expected):
 
 
 def main():
+    unknown = set(sys.argv[1:]) - set(FRAMEWORKS)
+    if unknown:
+        raise SetupError(f"no such environment: {', '.join(sorted(unknown))}")
     python = find_python()
     expected = fingerprint(python)
     with open(LOCK, "w") as lock:

@@ -20,12 +20,13 @@ import setup_env
 from setup_env import ROOT, SetupError, compiler_environment, duration, find_python, requirements, run, say
 
 COMMANDS = ("check", "demo", "report", "tune")
-PINS = ("torch.txt", "build.txt", "mmdet.txt", "pinned.txt")
+PINS = ("torch.txt", "build.txt", "mmdet.txt", "transformers.txt", "pinned.txt")
 # What mmcv's ops are compiled with, as in the README. ninja compiles on all cores.
 BUILD_TOOLS = ("torch", "ninja", "packaging", "setuptools", "wheel")
 FORKS = ("onedl-mmengine", "onedl-mmcv", "onedl-mmdetection")
 # OpenCV as mmcv asks for it needs the system's OpenGL.
 HEADLESS = "opencv-python-headless"
+WITHOUT_OPENCV = ("base", "report", "transformers")
 
 HOOK = "from headweights.mmdet import LossWeightHook; print(LossWeightHook(weights={'real': 1.0}))"
 GATE = """
@@ -54,6 +55,57 @@ import sys
 from mmengine.config import Config
 from mmengine.runner import Runner
 Runner.from_cfg(Config.fromfile(sys.argv[1])).train()
+"""
+# Three steps of a tiny detector through the Trainer, on images as the image processor gives them. Then, by hand: images of
+# weight 0 give no gradient. Nothing of another framework is installed.
+TRAIN_TRANSFORMERS = """
+import importlib.util
+import math
+import sys
+import torch
+from PIL import Image
+from transformers import DetrConfig, DetrForObjectDetection, DetrImageProcessorPil, ResNetConfig, Trainer, TrainingArguments
+from headweights.transformers import LossWeights, weigh
+
+there = [name for name in ("mmcv", "mmdet", "mmengine", "torchvision", "cv2") if importlib.util.find_spec(name)]
+assert not there, there
+
+processor = DetrImageProcessorPil(size={"height": 64, "width": 64})
+thing = {"bbox": [8, 8, 24, 16], "category_id": 0, "area": 384, "iscrowd": 0}
+backbone = ResNetConfig(embedding_size=8, hidden_sizes=[8, 8], depths=[1, 1], layer_type="basic", out_features=["stage2"])
+layers = dict(encoder_layers=1, encoder_ffn_dim=16, encoder_attention_heads=2)
+layers |= dict(decoder_layers=1, decoder_ffn_dim=16, decoder_attention_heads=2)
+config = DetrConfig(use_timm_backbone=False, backbone_config=backbone, d_model=16, num_queries=5, num_labels=2, **layers)
+
+def scene(colour):
+    inputs = processor(Image.new("RGB", (64, 64), colour), {"image_id": 0, "annotations": [thing]}, return_tensors="pt")
+    return {"pixel_values": inputs["pixel_values"][0], "labels": inputs["labels"][0]}
+
+def collate(scenes):
+    return {"pixel_values": torch.stack([s["pixel_values"] for s in scenes]), "labels": [s["labels"] for s in scenes]}
+
+weights = LossWeights({"real": 1.0, "synthetic": {"loss_bbox": 0.5}})
+trainer = Trainer(
+    model=DetrForObjectDetection(config),
+    args=TrainingArguments(
+        sys.argv[1], max_steps=3, per_device_train_batch_size=2, logging_steps=1, remove_unused_columns=False, report_to=[]
+    ),
+    train_dataset=weights.mix(real=[scene("red"), scene("green")], synthetic=[scene("blue"), scene("white")]),
+    data_collator=collate,
+    callbacks=[weights],
+)
+trainer.train()
+losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+assert len(losses) == 3 and all(map(math.isfinite, losses)), losses
+
+for weight in (0.0, 1.0):
+    model = weigh(DetrForObjectDetection(config))
+    batch = collate([scene("red"), scene("blue")])
+    for label in batch["labels"]:
+        label["loss_weight"] = weight
+    model(**batch).loss.backward()
+    trained = any(p.grad is not None and p.grad.any() for p in model.parameters())
+    assert trained == bool(weight), f"weight {weight}"
 """
 
 
@@ -170,6 +222,14 @@ def mmdet(make, wheel, data):
     env("headweights", "report", data("run"), "--out", data("page.html"), said=["page.html"])
 
 
+def transformers(make, wheel, data):
+    """headweights[transformers]: one line, no compiler, nothing of mmdetection; a training through the Trainer."""
+    env = make("transformers")
+    env.install("--only-binary", ":all:", wheel + "[transformers]")
+    env("python", "-m", "pip", "check")
+    env("python", "-c", TRAIN_TRANSFORMERS, "run")
+
+
 def demo(make, wheel, data):
     """headweights[mmdet] and deepforest's pictures: both trainings of the demo, two iterations each."""
     env = make("demo")
@@ -188,7 +248,7 @@ def tune(make, wheel, data):
     env("headweights", "tune", data("config.py"), *search, said=["The block to paste", "LossWeightHook"])
 
 
-ENVIRONMENTS = (mmdet, beside, report, base, tune, demo)
+ENVIRONMENTS = (mmdet, beside, report, transformers, base, tune, demo)
 
 
 def build_wheel(python, folder):
@@ -223,7 +283,7 @@ def test(python, names, folder):
 
     def make(name):
         env = Fresh(name, folder, python)
-        env.headless = not opengl and name not in ("base", "report")
+        env.headless = not opengl and name not in WITHOUT_OPENCV
         made.append(env)
         return env
 

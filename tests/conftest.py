@@ -8,11 +8,14 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-import yapf.yapflib.yapf_api  # noqa: F401
 from hypothesis import HealthCheck, settings
 
-# yapf's first import writes a cache that other processes may read half written. So the main process imports it (above), before
-# it starts the others.
+# yapf's first import writes a cache that other processes may read half written. So the main process imports it here, before it
+# starts the others. It comes with mmdetection, which the tests of other frameworks do without.
+try:
+    from yapf.yapflib import yapf_api
+except ModuleNotFoundError:
+    yapf_api = None
 
 # Detectors as narrow as these gain nothing from more threads, which wait for each other beside other work.
 torch.set_num_threads(1)
@@ -47,7 +50,8 @@ def pytest_collection_finish() -> None:
 def ugly_configs() -> Iterator[None]:
     """Skips the formatting of config dumps, which takes most of the time of a short training."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("yapf.yapflib.yapf_api.FormatCode", lambda text, **style: (text, True))
+        if yapf_api is not None:
+            patch.setattr(yapf_api, "FormatCode", lambda text, **style: (text, True))
         yield
 
 

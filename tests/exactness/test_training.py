@@ -13,6 +13,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from counting import Counted
 from mmdet.registry import TRANSFORMS
 from mmengine.hooks import Hook
 from mmengine.model import MMDistributedDataParallel
@@ -23,7 +24,6 @@ from support.coco import add_fields, pipeline, runner_config, write_dataset
 from support.detectors import FASTER_RCNN, RETINANET, make_batch, pair
 from support.oracle import assert_scaled, losses_of, parameter_gradients, pixel_gradients, summed
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
 pytestmark = pytest.mark.slow
@@ -156,38 +156,15 @@ def batch_for_predict(model: nn.Module) -> dict[str, Any]:
 
 # --- synchronisation ---
 
-WAITS = ("_local_scalar_dense", "nonzero", "is_nonzero", "item", "masked_select", "equal", "unique", "_unique", "bincount")
-
-
-class CountWaits(TorchDispatchMode):
-    """Counts the operations that make the host wait for the device, boolean indexing among them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.counts: Counter[str] = Counter()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = func._schema.name.removeprefix("aten::")
-        if any(name.startswith(wait) for wait in WAITS):
-            self.counts[name] += 1
-        if name.startswith("index") and any(
-            isinstance(index, Tensor) and index.dtype in (torch.bool, torch.uint8)
-            for argument in args
-            if isinstance(argument, (list, tuple))
-            for index in argument
-        ):
-            self.counts["boolean " + name] += 1
-        return func(*args, **(kwargs or {}))
-
 
 def test_a_training_step_waits_for_the_device_no_more_often_than_stock(models: tuple[nn.Module, nn.Module]) -> None:
     counts = []
     for model, fields in ((models[0], [{}, {}]), (models[1], [{RPN: 0.3, ROI: 5}, {RPN: 0, ROI: 2}])):
         data = make_batch(model, fields)
-        with CountWaits() as waits:
+        with Counted() as counted:
             summed(losses_of(model, data)).backward()
         model.zero_grad()
-        counts.append(waits.counts)
+        counts.append(counted.waits)
     assert counts[0]["_local_scalar_dense"] > 0, "stock waits too: the count sees something"
     assert counts[1] == counts[0]
 

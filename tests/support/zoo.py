@@ -159,11 +159,11 @@ def _thinner(value: Any) -> Any:
     return value // FACTOR if type(value) is int and value >= 64 else value
 
 
-def _narrow(config: Any) -> None:
+def _narrow(config: Any, shallow: bool = True) -> None:
     """Divides the widths in a config, and takes fewer layers, queries, proposals and samples, in place."""
     if isinstance(config, (list, tuple)):
         for value in config:
-            _narrow(value)
+            _narrow(value, shallow)
     if not isinstance(config, dict):
         return
     config.pop("pretrained", None)
@@ -172,13 +172,13 @@ def _narrow(config: Any) -> None:
     for key, value in config.items():
         if _WIDTHS.fullmatch(key):
             config[key] = _thinner(value)
-        elif key in _DEPTHS and isinstance(value, int):
+        elif shallow and key in _DEPTHS and isinstance(value, int):
             config[key] = min(value, 2) if value > 3 else value
         elif key in _COUNTS and isinstance(value, int):
             config[key] = min(value, _COUNTS[key])
         elif key == "num_groups" and value:
             config[key] = value // FACTOR
-        _narrow(config[key])
+        _narrow(config[key], shallow)
     kind = str(config.get("type"))
     if kind in ("ResNet", "DetectoRS_ResNet"):
         config["base_channels"] = 64 // FACTOR
@@ -187,11 +187,11 @@ def _narrow(config: Any) -> None:
         config["num"] = min(config["num"], 32)
 
 
-def zoo_config(arch: Architecture) -> ConfigDict:
-    """The ``model`` of an architecture's config, narrowed."""
+def zoo_config(arch: Architecture, shallow: bool = True) -> ConfigDict:
+    """The ``model`` of an architecture's config, narrowed; and with few layers, unless they are to be kept."""
     model: ConfigDict = Config.fromfile(CONFIGS / arch.config).model
     model.get("data_preprocessor", {}).pop("batch_augments", None)
-    _narrow(model)
+    _narrow(model, shallow)
     arch.narrow(model)
     return model
 

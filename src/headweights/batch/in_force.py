@@ -35,8 +35,8 @@ class InForce:
             if dataset is not None:
                 raise WeightError(f"is of data set {dataset!r}, but the loss weights in force are those of {names}.")
             raise WeightError(
-                f"does not say which data set it is of, but loss weights by data set are in force ({names}). A step that makes "
-                "new results, or packs them in its own way, has lost the name."
+                f"does not say which data set it is of, but loss weights by data set are in force ({names}). A step that builds "
+                "its annotations anew has lost the name."
             )
         return self.datasets.get(dataset, {}) if dataset is not None else {}
 

@@ -44,15 +44,38 @@ def gate_gradient(predictions: Tensor, weights: Tensor, dim: int = 0) -> Tensor:
     Raises:
         ValueError: The shapes do not fit.
     """
-    if weights.ndim != 1 or not -predictions.ndim <= dim < predictions.ndim or predictions.shape[dim] != weights.shape[0]:
-        raise ValueError(
-            f"gate_gradient: weights of shape {tuple(weights.shape)} do not fit dimension {dim} "
-            f"of predictions of shape {tuple(predictions.shape)}"
-        )
-    shape = [1] * predictions.ndim
-    shape[dim] = -1
-    gated: Tensor = _Gate.apply(predictions, weights.view(shape), None)  # type: ignore[no-untyped-call]
-    return gated
+    return SliceGate(weights, dim)(predictions)
+
+
+class SliceGate:
+    """Gates tensors by the same weights, one for each slice along a dimension; see :func:`gate_gradient`.
+
+    The weights are shaped once for all tensors with the same number of dimensions.
+
+    Args:
+        weights: Shape (n,).
+        dim: The dimension of the slices. Default: 0.
+    """
+
+    def __init__(self, weights: Tensor, dim: int = 0) -> None:
+        self.weights = weights
+        self.dim = dim
+        self._by_ndim: dict[int, Tensor] = {}
+
+    def __call__(self, predictions: Tensor) -> Tensor:
+        """Gates a tensor. A ValueError says that the shapes do not fit."""
+        ndim, dim = predictions.ndim, self.dim
+        if self.weights.ndim != 1 or not -ndim <= dim < ndim or predictions.shape[dim] != self.weights.shape[0]:
+            raise ValueError(
+                f"gate_gradient: weights of shape {tuple(self.weights.shape)} do not fit dimension {dim} "
+                f"of predictions of shape {tuple(predictions.shape)}"
+            )
+        if ndim not in self._by_ndim:
+            shape = [1] * ndim
+            shape[dim] = -1
+            self._by_ndim[ndim] = self.weights.view(shape)
+        gated: Tensor = _Gate.apply(predictions, self._by_ndim[ndim], None)  # type: ignore[no-untyped-call]
+        return gated
 
 
 def gate_gradient_later(predictions: Tensor, weights: Callable[[], Tensor]) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from torch import Tensor
 
 from headweights.errors import WeightError
-from headweights.gating.gate import gate_gradient
+from headweights.gating.gate import SliceGate, gate_gradient
 
 # Gates a prediction (a tensor, or nested lists and dicts of tensors) by one weight per image. The third argument holds all
 # arguments of the loss function: some of them tell which image a row belongs to.
@@ -61,7 +61,7 @@ def blocks(weights: Tensor, rows: int) -> Tensor:
 
 def gate_each(prediction: Any, weights: Tensor, dim: int = 0) -> Any:
     """Gates every tensor of a prediction that requires a gradient (see :func:`headweights.gating.gate.gate_gradient`)."""
-    return each_tensor(prediction, lambda tensor: gate_gradient(tensor, weights, dim))
+    return each_tensor(prediction, SliceGate(weights, dim))
 
 
 def each_tensor(prediction: Any, gate: Callable[[Tensor], Tensor]) -> Any:

@@ -1,7 +1,6 @@
 """`headweights report`: one HTML page with the settings and results of one training run, or of several side by side.
 
-It reads only the files that a run writes, without torch or mmdetection. The modules: `log` reads the curves from `scalars.json`;
-`run` combines them with the record, `headweights.json`, and the settings in the dumped config; `words`, `pictures`, `charts` and
-`tables` prepare what the page shows; `page` writes it (`write_report`). An adapter for another framework writes the same files or
-creates a `Run` itself.
+It reads only the files that a run writes, without torch, mmdetection or transformers. `runs` reads the folders of mmengine and of
+transformers' Trainer; `words`, `pictures`, `charts`, `tables` and `same` prepare what the page shows; `page` writes it
+(`write_report`).
 """

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from headweights.report.log import Curve
-from headweights.report.run import Run
+from headweights.report.runs.log import Curve
+from headweights.report.runs.run import Run
+from headweights.report.same import by_title
 from headweights.run_record.log_entries import (
     GRADIENT_COSINE,
     GRADIENT_SHARE,
@@ -84,6 +85,11 @@ def _rounded(value: float) -> float:
     return rounded if math.isfinite(rounded) else value  # the largest floats round to infinity
 
 
+def _changes(curve: Curve) -> bool:
+    """Whether a weight changes by more than the rounding of its mean over the images."""
+    return bool(curve.finite) and max(curve.finite) - min(curve.finite) > 1e-6 * max(curve.finite)
+
+
 @dataclass
 class Charts:
     """Makes the charts of runs.
@@ -117,7 +123,7 @@ class Charts:
 
     def weights(self) -> list[Group]:
         """The weights that change: a chart per term."""
-        return self._by_term(WEIGHT, "weight", shows=lambda curve: len(set(curve.finite)) > 1, steps=True)
+        return self._by_term(WEIGHT, "weight", shows=_changes, steps=True)
 
     def cosines(self) -> list[Group]:
         """The cosines between the gradients of two data sets: a chart per head."""
@@ -128,9 +134,10 @@ class Charts:
         return _one_group(self._plain(lambda run: run.log.metrics), 6)
 
     def training(self) -> list[Group]:
-        """mmengine's own training scalars: losses and learning rate first, the others collapsed."""
+        """The framework's own training scalars: loss and learning rate first, the others collapsed."""
         charts = self._plain(lambda run: run.log.training)
-        first = [chart for name in ("loss", "lr", "grad_norm") for chart in charts if chart.title == name]
+        order = ("loss", "lr", "learning_rate", "grad_norm")
+        first = [chart for name in order for chart in charts if chart.title.split(" ")[0] == name]
         rest = [chart for chart in charts if chart not in first]
         return [Group("", first or rest, rest if first else [])] if charts else []
 
@@ -173,12 +180,14 @@ class Charts:
         return [self.datasets.index(name) for name in names if name in self.datasets]
 
     def _plain(self, curves: Callable[[Run], dict[str, Curve]]) -> list[Chart]:
-        charts: dict[str, Chart] = {}
-        for number, run in enumerate(self.runs):
-            for name, curve in curves(run).items():
-                chart = charts.setdefault(name, Chart(name, ""))
-                chart.traces.append(Line(run.name, number, [], *thin(curve)))
-        return list(charts.values())
+        charts = []
+        for title, names in by_title(name for run in self.runs for name in curves(run)).items():
+            chart = Chart(title, "")
+            for number, run in enumerate(self.runs):
+                found = [curve for name, curve in curves(run).items() if name in names]
+                chart.traces += [Line(run.name, number, [], *thin(curve)) for curve in found]
+            charts.append(chart)
+        return charts
 
 
 def _one_group(charts: list[Chart], first: int = 12) -> list[Group]:

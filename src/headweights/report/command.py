@@ -13,8 +13,13 @@ NEEDED = {"jinja2": "jinja2", "PIL": "pillow", "plotly": "plotly"}
 
 
 def report(
-    work_dirs: Annotated[list[Path], typer.Argument(metavar="WORK_DIR...", help="Work directories of training runs.")],
-    out: Annotated[Path | None, typer.Option(help="The file to write. Default: report.html in the first WORK_DIR.")] = None,
+    folders: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FOLDER...", help="Folders of training runs: work_dirs of mmdetection, output_dirs of transformers' Trainer."
+        ),
+    ],
+    out: Annotated[Path | None, typer.Option(help="The file to write. Default: report.html in the first FOLDER.")] = None,
 ) -> None:
     """Write an HTML report with the settings and results of one run, or of several side by side."""
     for module, package in NEEDED.items():
@@ -23,7 +28,7 @@ def report(
     from headweights.report.page import DEFAULT_NAME, write_report
 
     try:
-        written = write_report(work_dirs, work_dirs[0] / DEFAULT_NAME if out is None else out)
+        written = write_report(folders, folders[0] / DEFAULT_NAME if out is None else out)
     except WeightError as error:
         _stop(str(error), 2)
     except OSError as error:

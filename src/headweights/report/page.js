@@ -57,7 +57,8 @@
         tickformat: chart.format === "~g" ? "" : chart.format,
         exponentformat: "power",
         nticks: 6,
-        rangemode: chart.from_zero ? "tozero" : "normal",
+        // Around a single value, Plotly's range would reach below 0.
+        rangemode: chart.from_zero ? "tozero" : chart.traces.every((curve) => curve.y.every((y) => y >= 0)) ? "nonnegative" : "normal",
         ...(chart.range ? { range: [chart.range[0] - 0.03, chart.range[1] + 0.03] } : {}),
         zeroline: chart.range?.[0] < 0,
         zerolinecolor: muted,

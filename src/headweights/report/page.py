@@ -17,7 +17,8 @@ from headweights import __version__
 from headweights.errors import WeightError
 from headweights.report.charts import Charts, Group
 from headweights.report.pictures import Picture, pictures_of
-from headweights.report.run import Run, read_runs
+from headweights.report.runs.readers import read_runs
+from headweights.report.runs.run import Run
 from headweights.report.tables import differences, weight_table
 from headweights.report.words import dataset_in_words, number, opposed_gradients, percent
 from headweights.run_record.log_entries import GRADIENT_COSINE, GRADIENT_SHARE, LOSS_SHARE, RAW_LOSS, WEIGHT, WEIGHTED_LOSS
@@ -28,25 +29,26 @@ DEFAULT_NAME = "report.html"
 COLOURS = 8
 
 
-def write_report(work_dirs: Sequence[Path], out: Path) -> Path:
+def write_report(folders: Sequence[Path], out: Path) -> Path:
     """Writes the report of one training run, or of several side by side.
 
     Args:
-        work_dirs: The work directories of the runs, as mmengine creates them. The others are compared with the first.
+        folders: The folders of the runs: work_dirs of mmengine, output_dirs of transformers' Trainer, or both. The others are
+            compared with the first.
         out: The HTML file. Its folder is created if needed, and an earlier file is replaced.
 
     Returns:
         The absolute path of the file.
 
     Raises:
-        WeightError: A work directory does not exist or contains no log, or `out` is a folder. Nothing is written.
+        WeightError: A folder does not exist or contains no log, or `out` is a folder. Nothing is written.
         OSError: The file cannot be written. An earlier file is unchanged.
     """
-    if not work_dirs:
-        raise WeightError("no work directory is named; a report needs at least one run.")
+    if not folders:
+        raise WeightError("no folder is named; a report needs at least one run.")
     if out.is_dir():
         raise WeightError(f"{out} is a folder; name the HTML file to write.")
-    page = make_page(read_runs(work_dirs))
+    page = make_page(read_runs(folders))
     out = Path(os.path.abspath(out))
     out.parent.mkdir(parents=True, exist_ok=True)
     # Replaced in one step, so that nobody sees a half-written report.
@@ -170,14 +172,14 @@ def _sections(runs: Sequence[Run], datasets: Sequence[str]) -> list[_Section]:
         _Section(
             "Validation",
             "Validation",
-            "If mmengine counts epochs, a value is drawn at the last training step logged before it.",
+            "A value is drawn at its training step or, where mmengine counts epochs, at the last training step logged before it.",
             charts.metrics(),
             "No validation metrics in the log.",
         ),
         _Section(
             "Training",
             "Training as logged",
-            "mmengine's own scalars, over all data sets together.",
+            "The framework's own scalars, over all data sets together.",
             charts.training(),
             "No training losses in the log.",
         ),
@@ -189,7 +191,7 @@ def _absent(*quantities: str) -> str:
 
 
 def _facts(run: Run) -> str:
-    facts = [f"{number(run.log.last_step)} steps logged"]
+    facts = [run.framework, f"{number(run.log.last_step)} steps logged"]
     if len(run.sessions) > 1:
         facts.append(f"{len(run.sessions)} sessions, the last from {run.sessions[-1]}")
     if run.record.target:

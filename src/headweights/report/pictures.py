@@ -44,21 +44,21 @@ class Picture:
     problem: str = ""
 
 
-def pictures_of(dataset: DataSetRecord, work_dir: Path) -> list[Picture]:
+def pictures_of(dataset: DataSetRecord, folder: Path) -> list[Picture]:
     """Loads at most six sample images of a data set, at most 640 pixels wide.
 
     Args:
         dataset: Its samples name the files.
-        work_dir: Where to look for a relative path that does not exist from the current folder.
+        folder: Where to look for a relative path that does not exist from the current folder.
     """
-    return [_picture(sample, dataset.classes, work_dir) for sample in dataset.samples[:MOST]]
+    return [_picture(sample, dataset.classes, folder) for sample in dataset.samples[:MOST]]
 
 
-def _picture(sample: Sample, classes: Sequence[str], work_dir: Path) -> Picture:
+def _picture(sample: Sample, classes: Sequence[str], folder: Path) -> Picture:
     name = PurePath(sample.image).name
     caption = _caption(sample)
     try:
-        uri, width, height = _jpeg(sample.image, work_dir)
+        uri, width, height = _jpeg(sample.image, folder)
     except FileNotFoundError:
         return Picture(name, "", 0, 0, [], caption, f"{sample.image} does not exist")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
@@ -68,13 +68,13 @@ def _picture(sample: Sample, classes: Sequence[str], work_dir: Path) -> Picture:
     return Picture(name, uri, width, height, _boxes(sample, classes), caption)
 
 
-def _jpeg(image: str, work_dir: Path) -> tuple[str, float, float]:
+def _jpeg(image: str, folder: Path) -> tuple[str, float, float]:
     """The data URI, and the width and height of the original."""
-    path = next((path for path in (Path(image), work_dir / image) if path.is_file()), None)
+    path = next((path for path in (Path(image), folder / image) if path.is_file()), None)
     if path is None:
         raise FileNotFoundError(image)
     with Image.open(path) as opened:
-        # mmdetection applies the EXIF orientation too, so boxes and image agree.
+        # mmdetection and datasets apply the EXIF orientation too, so boxes and image agree.
         turned = ImageOps.exif_transpose(opened)
         width, height = turned.size
         small = _eight_bits(turned).convert("RGB")

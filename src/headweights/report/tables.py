@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from headweights.report.log import Curve
-from headweights.report.run import NAMED, Run
+from headweights.report.runs.log import Curve
+from headweights.report.runs.run import MAIN, Run
+from headweights.report.same import by_title
 from headweights.report.words import NOTHING, number, of_head, percent, schedule_in_words
 from headweights.run_record.schema import DataSetRecord, WeightRecord
 
@@ -124,8 +125,12 @@ def differences(runs: Sequence[Run], datasets: Sequence[str]) -> Differences:
     """The differences between runs, each compared with the first."""
     set_: list[Difference] = []
     same: list[str] = []
-    for label, path in NAMED.items():
-        _compare(label, path, runs, set_, same)
+    for name in MAIN:
+        main = [run.main.get(name, _UNKNOWN) or NOTHING for run in runs]
+        if len(set(main)) > 1:
+            set_.append(Difference(name, main))
+        elif main[0] not in (NOTHING, _UNKNOWN):
+            same.append(f"{name} {main[0]}")
     weights = [{(row.dataset, row.head, row.loss): _weight(row) for row in run.table} for run in runs]
     equal = True
     for dataset, head in dict.fromkeys((dataset, head) for dataset, head, _ in _union(weights)):
@@ -134,44 +139,41 @@ def differences(runs: Sequence[Run], datasets: Sequence[str]) -> Differences:
         for loss, values in [("", common or ()), *rows.items()]:
             if len(set(values)) > 1:
                 equal = False
+                # Full weight in a head that other runs do not have says nothing.
+                if set(values) == {"1", NOTHING} and all(dataset in run.datasets for run in runs):
+                    continue
                 what = f"weight in {head}" + (f", {loss}" if loss else "")
                 set_.append(Difference(f"{dataset}: {what}", list(values), datasets=[datasets.index(dataset)]))
     if equal and all(weights):
         same.append("all weights")
     settings: list[Difference] = []
-    if all(run.settings for run in runs):
+    # Frameworks have no other settings in common.
+    if all(run.settings for run in runs) and len({run.framework for run in runs}) == 1:
         for path in _union([run.settings for run in runs]):
-            if path not in NAMED.values() and not path.startswith(_IGNORED):
-                _compare(path, path, runs, settings, [])
+            other = [run.settings.get(path, NOTHING) for run in runs]
+            if len(set(other)) > 1 and not path.startswith(_IGNORED):
+                settings.append(Difference(path, other))
     return Differences(set_, settings, _outcomes(runs), same)
 
 
 def _weight_in(table: dict[tuple[str, str, str], str], dataset: str, head: str, loss: str) -> str:
-    """The weight in a run's table: of the loss, else of its head. If the run has the data set but neither weight, it is 1."""
+    """The weight in a run's table: of the loss, else of its head, else 1 if the run has both this data set and this head."""
     if not table:
         return _UNKNOWN
     by_loss = {of: weight for (name, path, of), weight in table.items() if (name, path) == (dataset, head)}
     if not by_loss:
-        return "1" if any(name == dataset for name, _, _ in table) else NOTHING
+        return "1" if any(name == dataset for name, _, _ in table) and any(path == head for _, path, _ in table) else NOTHING
     return by_loss.get(loss, of_head(by_loss)[0] or NOTHING)
-
-
-def _compare(label: str, path: str, runs: Sequence[Run], differing: list[Difference], same: list[str]) -> None:
-    values = [run.settings.get(path, NOTHING) if run.settings else _UNKNOWN for run in runs]
-    if len(set(values)) > 1:
-        differing.append(Difference(label, values))
-    elif values[0] not in (NOTHING, _UNKNOWN):
-        same.append(f"{label} {values[0]}")
 
 
 def _outcomes(runs: Sequence[Run]) -> list[Difference]:
     rows = [_numeric("last step logged", [float(run.log.last_step) for run in runs])]
-    for name in _union([run.log.metrics for run in runs]):
-        curves = [run.log.metrics.get(name) for run in runs]
-        best = min if any(part in name.lower() for part in _LOWER_IS_BETTER) else max
-        rows.append(_numeric(f"{name}, last", _each(curves, lambda values: values[-1])))
+    for title, names in by_title(_union([run.log.metrics for run in runs])).items():
+        curves = [next((run.log.metrics[name] for name in names if name in run.log.metrics), None) for run in runs]
+        best = min if any(part in title.lower() for part in _LOWER_IS_BETTER) else max
+        rows.append(_numeric(f"{title}, last", _each(curves, lambda values: values[-1])))
         if any(curve and len(curve.finite) > 1 for curve in curves):
-            rows.append(_numeric(f"{name}, best", _each(curves, best)))
+            rows.append(_numeric(f"{title}, best", _each(curves, best)))
     return rows
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from headweights.contributions.words import opposing
-from headweights.report.run import Run
+from headweights.report.runs.run import Run
 from headweights.run_record.log_entries import GRADIENT_COSINE, split_pair
 from headweights.run_record.schema import ScheduleRecord, WeightRecord
 

@@ -61,8 +61,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """One run; two side by side; a cut and damaged log without a record."""
+def pages(tmp_path_factory: pytest.TempPathFactory, trainer_runs: Path) -> dict[str, Path]:
+    """One run; two side by side; one of mmdetection beside one of the Trainer; a cut and damaged log without a record."""
     folder = tmp_path_factory.mktemp("runs")
     samples = write_pictures(folder / "pictures")
     write_run(folder / "weighted", samples)
@@ -74,6 +74,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {
         "one": write_report([folder / "weighted"], folder / "one.html"),
         "two": write_report([folder / "unweighted", folder / "weighted"], folder / "two.html"),
+        "both": write_report([folder / "weighted", trainer_runs / "finished"], folder / "both.html"),
         "cut": write_report([folder / "cut"], folder / "cut.html"),
     }
 
@@ -122,7 +123,7 @@ def contrast(one: list[int], other: list[int]) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-@pytest.mark.parametrize("page", ["one", "two", "cut"])
+@pytest.mark.parametrize("page", ["one", "two", "both", "cut"])
 def test_every_chart_has_points_and_the_console_is_silent(browser: webdriver.Chrome, pages: dict[str, Path], page: str) -> None:
     show(browser, pages[page])
     scroll_through(browser)
@@ -217,7 +218,7 @@ def test_a_run_is_switched_off(browser: webdriver.Chrome, pages: dict[str, Path]
     assert [table.is_displayed() for table in tables] == [False, True]
 
 
-@pytest.mark.parametrize("page", ["one", "two", "cut"])
+@pytest.mark.parametrize("page", ["one", "two", "both", "cut"])
 def test_a_phone_scrolls_one_way(browser: webdriver.Chrome, pages: dict[str, Path], page: str) -> None:
     show(browser, pages[page], PHONE)
     scroll_through(browser)

@@ -23,7 +23,7 @@ from headweights import WeightError
 from headweights.cli import app
 from headweights.report import command
 from headweights.report.page import make_page, write_report
-from headweights.report.run import read_runs
+from headweights.report.runs.readers import read_runs
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +97,30 @@ def test_runs_are_compared(work_dir: Path, tmp_path: Path) -> None:
     assert "The same in all runs: model FasterRCNN; optimizer AdamW; iterations 300; batch size 8" in words
     runs = {trace["run"] for chart in data_of(page)["charts"] for trace in chart["traces"]}
     assert runs == {0, 1}
+
+
+def test_a_run_of_the_trainer_beside_one_of_mmdetection(work_dir: Path, trainer_runs: Path, tmp_path: Path) -> None:
+    page = write_report([work_dir, trainer_runs / "finished"], tmp_path / "page.html").read_text(encoding="utf-8")
+    words = words_of(page)
+    assert "weighted mmengine, 300 steps logged, target: real finished transformers, 12 steps logged, target: real" in words
+    assert "Missing" not in words
+    # The same rows for both; what no file tells is not taken for the same.
+    assert "model FasterRCNN YolosForObjectDetection" in words
+    assert "learning rate 0.002 unknown iterations 300 12" in words
+    assert "settings of the configs differ" not in words
+    assert "coco/bbox_mAP · eval_map, last 0.259 0.3 +0.041" in words
+    assert "rendered: weight in roi_head 0.2 \N{EN DASH}" in words
+    assert "night_time: weight in loss_ce \N{EN DASH} 0.05" in words
+    assert "real: weight" not in words
+    charts = {chart["title"]: chart for chart in data_of(page)["charts"]}
+    for title in ("loss", "lr · learning_rate", "grad_norm", "coco/bbox_mAP · eval_map"):
+        assert [trace["run"] for trace in charts[title]["traces"]] == [0, 1]
+    assert [trace["name"] for trace in charts["loss_ce, raw"]["traces"]] == ["real · finished", "night_time · finished"]
+    # A weight that changes by rounding only is constant.
+    changing = {chart["title"] for chart in data_of(page)["charts"] if chart["y"] == "weight"}
+    assert changing == {"rpn_head.loss_cls", "rpn_head.loss_bbox"}
+    # Of the charts with the same title, the last one is the cosines'.
+    assert (charts["loss_ce"]["y"], charts["loss_ce"]["traces"][0]["name"]) == ("cosine", "night_time vs real · finished")
 
 
 def test_runs_with_the_same_name_are_distinguished(work_dir: Path, tmp_path: Path) -> None:
@@ -196,7 +220,7 @@ def test_a_bad_out_is_named(work_dir: Path, tmp_path: Path) -> None:
 
 def test_no_work_dir_is_an_error() -> None:
     assert run_report()[0] == 2
-    with pytest.raises(WeightError, match="no work directory"):
+    with pytest.raises(WeightError, match="no folder is named"):
         write_report([], Path("page.html"))
 
 

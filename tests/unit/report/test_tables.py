@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from headweights.report.log import Curve, Log
-from headweights.report.run import Run
+from headweights.report.runs.log import Curve, Log
+from headweights.report.runs.run import Run
 from headweights.report.tables import differences, weight_table
 from headweights.run_record.schema import RunRecord, WeightRecord
 
@@ -38,12 +38,28 @@ def test_a_metric_that_a_run_does_not_have() -> None:
 
 def test_equal_main_settings_are_listed_and_work_dirs_are_ignored() -> None:
     a, b = run("a"), run("b")
-    a.settings = {"randomness.seed": "1", "train_cfg.max_iters": "9", "work_dir": "a", "model.neck.type": "FPN"}
-    b.settings = {"randomness.seed": "2", "train_cfg.max_iters": "9", "work_dir": "b"}
+    a.main, a.settings = {"seed": "1", "iterations": "9"}, {"work_dir": "a", "model.neck.type": "FPN"}
+    b.main, b.settings = {"seed": "2", "iterations": "9"}, {"work_dir": "b"}
     found = differences([a, b], [])
     assert [(row.what, row.values) for row in found.set] == [("seed", ["1", "2"])]
     assert [(row.what, row.values) for row in found.settings] == [("model.neck.type", ["FPN", "\N{EN DASH}"])]
     assert found.same == ["iterations 9"]
+
+
+def test_settings_of_two_frameworks_are_compared_by_the_main_ones_only() -> None:
+    a, b = run("a"), run("b")
+    a.framework, a.main, a.settings = "mmengine", {"seed": "1", "epochs": ""}, {"model.neck.type": "FPN"}
+    b.framework, b.main, b.settings = "transformers", {"epochs": "3"}, {"model.hidden_size": "16"}
+    found = differences([a, b], [])
+    assert [(row.what, row.values) for row in found.set] == [("epochs", ["\N{EN DASH}", "3"]), ("seed", ["1", "unknown"])]
+    assert found.settings == []
+
+
+def test_a_metric_that_two_frameworks_name_differently_has_one_row() -> None:
+    found = differences([run("a", **{"coco/bbox_mAP": [0.2, 0.3]}), run("b", eval_loss=[1.0], eval_map=[0.4])], [])
+    rows = {row.what: (row.values, row.deltas) for row in found.outcomes}
+    assert rows["coco/bbox_mAP · eval_map, last"] == (["0.3", "0.4"], ["", "+0.1"])
+    assert rows["eval_loss, last"] == (["\N{EN DASH}", "1"], ["", ""])
 
 
 def recorded(name: str, *rows: WeightRecord) -> Run:
@@ -76,3 +92,19 @@ def test_a_difference_is_shown_for_the_head_if_its_losses_agree() -> None:
     both = [(", loss_cls", ["1", "0.05"]), (", loss_bbox", ["1", "0.2"])]
     assert differing(full, {"loss_cls": 0.05, "loss_bbox": 0.2}) == both
     assert differing(full, {"loss_cls": 0.05, "loss_bbox": 1.0}) == both[:1]
+
+
+def test_a_run_without_the_head_has_no_weight_in_it() -> None:
+    def in_head(head: str, **weights: float) -> list[WeightRecord]:
+        return [WeightRecord(dataset=dataset, head=head, weight=weight) for dataset, weight in weights.items()]
+
+    one = recorded("x", *in_head("roi_head", a=0.2, b=1))
+    other = recorded("y", *in_head("loss_ce", a=0.5, b=1))
+    # b has full weight wherever there is a head.
+    assert [(row.what, row.values) for row in differences([one, other], ["a", "b"]).set] == [
+        ("a: weight in roi_head", ["0.2", "\N{EN DASH}"]),
+        ("a: weight in loss_ce", ["\N{EN DASH}", "0.5"]),
+    ]
+    # This run has the head, though no weight for a in it.
+    other = recorded("y", *in_head("roi_head", b=1), *in_head("neck", a=1))
+    assert differences([one, other], ["a", "b"]).set[0].values == ["0.2", "1"]

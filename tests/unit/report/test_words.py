@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from headweights.report.log import Curve, Log
-from headweights.report.run import Run
+from headweights.report.runs.log import Curve, Log
+from headweights.report.runs.run import Run
 from headweights.report.words import (
     dataset_in_words,
     number,

@@ -83,10 +83,12 @@ class AnchorTargetsWeighted(WeightedHead, _Head):
             return levels
         batch = current_batch(self, images=len(levels[0]))
         tables, weights = batch.tables(self, loss), batch.weights(self, loss)
+        numbers = [1] * (levels[0].ndim - 2)  # each box has four
         if tables is not None and assigned is not None:
-            factors = assigned.rows(ASSIGNER, tables, [level.shape[1] for level in levels])
+            rows = assigned.rows(ASSIGNER, tables, [level.shape[1] for level in levels])
+            factors = [of_level.view(*of_level.shape, *numbers) for of_level in rows]
         elif weights is not None:
-            factors = (as_tensor(weights, levels[0])[:, None],) * len(levels)
+            factors = [as_tensor(weights, levels[0]).view(-1, 1, *numbers)] * len(levels)
         else:
             return levels
-        return [level * factor.view(*factor.shape, *[1] * (level.ndim - 2)) for level, factor in zip(levels, factors)]
+        return [level * factor for level, factor in zip(levels, factors)]

@@ -58,4 +58,6 @@ def _with_factors(
     rows: Tensor | Callable[[Tensor], Tensor], forward: Any, pred: Tensor, target: Any, weight: Tensor, *args: Any, **kwargs: Any
 ) -> Any:
     factors = rows(pred) if callable(rows) else rows
-    return forward(pred, target, weight * factors.view(-1, *[1] * (weight.ndim - 1)), *args, **kwargs)
+    if weight.ndim > 1:
+        factors = factors.view(-1, *[1] * (weight.ndim - 1))
+    return forward(pred, target, weight * factors, *args, **kwargs)

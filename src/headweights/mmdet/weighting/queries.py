@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -54,7 +54,7 @@ class QueryTargetsWeighted(GatedPredictions):
                     if matched is not None and tables is not None:
                         stack.enter_context(multiplied_weight(getattr(self, loss), partial(_object_rows, matched, tables)))
                     elif weights is not None:
-                        stack.enter_context(multiplied_weight(getattr(self, loss), partial(_image_rows, weights)))
+                        stack.enter_context(multiplied_weight(getattr(self, loss), _image_rows(weights)))
                 return head_class.loss_by_feat(self, *args, **kwargs)
 
         return {**gated, "loss_by_feat": loss_by_feat}
@@ -76,6 +76,14 @@ def _object_rows(matched: MatchedQueries, tables: WeightTables, predictions: Ten
     return rows
 
 
-def _image_rows(weights: Sequence[float], predictions: Tensor) -> Tensor:
-    """The weight of each query of a loss call, by its image."""
-    return blocks(as_tensor(weights, predictions), len(predictions))
+def _image_rows(weights: Sequence[float]) -> Callable[[Tensor], Tensor]:
+    """Returns what looks up the weight of each query of a loss call, by its image. Layers with equally many queries share it."""
+    by_queries: dict[int, Tensor] = {}
+
+    def rows(predictions: Tensor) -> Tensor:
+        queries = len(predictions)
+        if queries not in by_queries:
+            by_queries[queries] = blocks(as_tensor(weights, predictions), queries)
+        return by_queries[queries]
+
+    return rows

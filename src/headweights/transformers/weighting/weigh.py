@@ -61,8 +61,15 @@ class WeighedForward:
         if self.losses.takes_labels:
             labels = given.get(LABELS)
             objects = None if labels is None else [label[CLASS_LABELS] for label in labels]
-        if objects is not None and torch.is_grad_enabled():
+        if not torch.is_grad_enabled():
+            return args, kwargs
+        if objects is not None:
             self._publish(model, labels if labels is not None else [{}] * len(objects), [len(of_image) for of_image in objects])
+        elif model.training and in_force(model).datasets:
+            raise WeightError(
+                f"{type(model).__name__} trains without labels, so it does not compute the loss, and the weights in force cannot "
+                "act. Let the model compute it: give the Trainer no compute_loss_func and no label_smoothing_factor."
+            )
         return args, kwargs
 
     @torch.compiler.disable

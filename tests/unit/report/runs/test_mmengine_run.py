@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
-import pytest
 from support.logs import write_run
 
-from headweights import WeightError
-from headweights.report.run import read_run, read_runs
+from headweights.report.runs.readers import read_run
 
 
 def test_the_sessions_of_a_resumed_run_in_order(tmp_path: Path) -> None:
@@ -21,7 +18,7 @@ def test_the_sessions_of_a_resumed_run_in_order(tmp_path: Path) -> None:
     curve = run.log.training["lr"]
     assert curve.steps == list(range(10, 301, 10))
     assert [value for step, value in zip(curve.steps, curve.values, strict=True) if step in (150, 160)] == [0.1, 0.2]
-    assert run.settings["optim_wrapper.optimizer.lr"] == "0.2"
+    assert run.main["learning rate"] == "0.2"
     assert run.notes == []
 
 
@@ -45,26 +42,17 @@ def test_a_session_can_be_named_itself(tmp_path: Path) -> None:
 def test_without_vis_datas_copy_the_dump_beside_it_is_the_config(tmp_path: Path) -> None:
     vis_data = write_run(tmp_path, {}, lr=0.1)
     (vis_data / "config.py").unlink()
-    assert read_run(tmp_path).settings["optim_wrapper.optimizer.lr"] == "0.1"
+    assert read_run(tmp_path).main["learning rate"] == "0.1"
     (tmp_path / "detector.py").write_text("a = (")
     run = read_run(tmp_path)
     assert run.settings == {}
     assert run.notes == ["the config detector.py is not Python: its settings are unknown."]
 
 
-def test_a_folder_with_only_a_config_is_no_run(tmp_path: Path) -> None:
-    (tmp_path / "config.py").write_text("a = 1")
-    (tmp_path / "20260101_120000" / "vis_data").mkdir(parents=True)
-    with pytest.raises(WeightError, match="contains no training log"):
-        read_run(tmp_path)
-
-
-def test_a_run_named_twice_is_one(tmp_path: Path) -> None:
-    write_run(tmp_path / "run", {})
-    (run,) = read_runs([tmp_path / "run", tmp_path / "run" / ".." / "run"])
-    assert run.name == "run"
-    (run,) = read_runs([Path(os.path.relpath(tmp_path / "run"))])
-    assert run.path == tmp_path / "run"
+def test_vis_data_can_be_named_itself(tmp_path: Path) -> None:
+    """Its record lies where the Trainer's would, but its log is mmengine's."""
+    run = read_run(write_run(tmp_path, {}))
+    assert (run.framework, run.log.last_step, run.notes) == ("mmengine", 300, [])
 
 
 def test_a_term_is_split_at_the_heads_path(tmp_path: Path) -> None:

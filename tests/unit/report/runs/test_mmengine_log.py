@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.logs import write_run
 
-from headweights.report.log import read_log
+from headweights.report.runs.mmengine_log import read_log
 from headweights.run_record.log_entries import parse_entry
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from headweights.report.run import read_settings
+from headweights.report.runs.mmengine_config import read_settings
 
 
 def test_what_mmengine_dumped(tmp_path: Path) -> None:
