@@ -22,7 +22,7 @@ from headweights.mixture.settings import check_settings
 from headweights.mixture.table import plain, table_of
 from headweights.run_record.file import write_record
 from headweights.transformers.data.entries import Collate
-from headweights.transformers.data.mixed import Mixed, mixed
+from headweights.transformers.data.mixed import Mixed, mixed, mixed_in
 from headweights.transformers.data.source import sources_by_column, sources_of
 from headweights.transformers.training.contributions import Contributions
 from headweights.transformers.training.mixture import Checked, checked_mix
@@ -224,6 +224,12 @@ class LossWeights(LogsMeasurements):
         folder = Path(args.output_dir) if state.is_world_process_zero else None
         self._begin(kwargs["model"], getattr(loader, "dataset", None), length, int(interval), folder)
         log_measurements()
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Draws the items of the epoch. accelerate's data loaders see to it in one process, but not in several."""
+        mix = mixed_in(kwargs.get("train_dataloader"))
+        if mix is not None:
+            mix.set_epoch(int(state.epoch or 0))
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Puts the weights of the step in force."""
