@@ -304,7 +304,8 @@ class _Training:
         if self._is_measuring:
             self._is_measuring = False
             self.forward.watch = None
-            self._measurements.update({entry.name: value for entry, value in self.contributions.finish().items()})
+            found = self.contributions.finish(next(self.model.parameters()).device)
+            self._measurements.update({entry.name: value for entry, value in found.items()})
 
     def take_measurements(self) -> dict[str, float]:
         """Returns the measurements since the last call, by name."""
