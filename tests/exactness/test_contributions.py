@@ -27,7 +27,7 @@ from support.zoo import ZOO, build_zoo, zoo_batch, zoo_config
 from torch import Tensor, nn
 
 from headweights.batch.in_force import InForce, put_in_force
-from headweights.contributions.measure import measured
+from headweights.contributions.measure import added_up, measured
 from headweights.contributions.replay import raw_losses
 from headweights.mmdet.heads.model_heads import heads_of
 from headweights.mmdet.heads.publishing import batch_of
@@ -63,7 +63,7 @@ def entries(step: CapturedStep) -> dict[str, float]:
     """Measures a step, gradients included, and returns the log entries."""
     batch, terms = batch_of(step.model, step.samples), heads_of(step.model).book.terms
     sums = measured(step, batch, terms, heads_of_losses(step), images_of(step.samples, list(OF)), with_gradients=True)
-    return {entry.name: value for entry, value in sums.entries().items()}
+    return {entry.name: value for entry, value in added_up(sums, step.device).entries().items()}
 
 
 def weighted_step(name: str, **weights: dict[str, float]) -> tuple[nn.Module, nn.Module, Any, CapturedStep]:

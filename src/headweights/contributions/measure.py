@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from headweights.batch.batch import Batch
 from headweights.contributions.replay import HeadsOfLosses, Replay, feature_gradients, parameter_gradients, raw_losses
-from headweights.contributions.sums import Pair, Sums
+from headweights.contributions.sums import Key, Sums
 
 
 def measured(
@@ -23,7 +23,7 @@ def measured(
     images: Mapping[str, Sequence[int]],
     with_gradients: bool,
 ) -> Sums:
-    """Measures a step in this process. With gradients, all processes must call this together.
+    """Measures a step in this process.
 
     Args:
         replay: The step.
@@ -32,13 +32,9 @@ def measured(
         losses: The head of each loss.
         images: The indices of each data set's images in the batch.
         with_gradients: Whether to measure the gradients too.
-
-    Returns:
-        The sums of this process; only the products are sums over all processes.
     """
     sums = Sums()
     images = {dataset: numbers for dataset, numbers in images.items() if numbers}
-    vectors: dict[str, dict[str, Tensor]] = defaultdict(dict)
     for dataset, numbers in images.items():
         sums.images[dataset] = len(numbers)
         weights = {term: _total(batch.image_weights(*term), numbers) for term in {*terms, *losses.values()}}
@@ -52,44 +48,39 @@ def measured(
                 sums.weighted[key] = float(value) * weights[losses[name]]
         if with_gradients:
             for head, vector in parameter_gradients(replay, numbers, losses).items():
-                vectors[head][dataset] = vector * len(numbers)
+                sums.vectors[head, dataset] = vector * len(numbers)
     if with_gradients:
         for head, squared in feature_gradients(replay, losses).items():
             for dataset, numbers in images.items():
                 sums.gradients[head, dataset] = float(squared[numbers].sum())
-        # For every head, whether or not this process's batch has losses of it: all processes must make the same calls.
-        for head in dict.fromkeys(head for head, _ in terms):
-            sums.products.update(_products(head, vectors[head], replay.device))
     return sums
 
 
-def added_up(mine: Sums) -> Sums:
-    """Adds up the sums of all processes, except the products, which are sums over all processes already."""
-    total = Sums(products=mine.products)
-    for of_rank in _gathered(mine):
+def added_up(mine: Sums, device: torch.device) -> Sums:
+    """Adds up the sums of all processes. All of them call this together, whatever each has measured.
+
+    Args:
+        mine: The sums of this process.
+        device: Its device.
+    """
+    total = Sums()
+    sizes: dict[Key, int] = {}
+    for of_rank, sizes_of_rank in _gathered((replace(mine, vectors={}), {key: len(v) for key, v in mine.vectors.items()})):
         for name in ("images", "losses", "weighted", "weights", "gradients"):
             into = getattr(total, name)
             for key, value in getattr(of_rank, name).items():
                 into[key] += value
+        sizes.update(sizes_of_rank)
+    total.vectors = {key: _summed(mine.vectors.get(key), size, device) for key, size in sizes.items()}
     return total
 
 
-def _products(head: str, vectors: Mapping[str, Tensor], device: torch.device) -> dict[Pair, float]:
-    """Computes the inner products of the data sets' gradients, each summed over all processes.
-
-    A process has the gradients of the data sets whose images it saw; for the others it adds zeros.
-    """
-    sizes: dict[str, int] = {}
-    for of_rank in _gathered({dataset: len(vector) for dataset, vector in vectors.items()}):
-        sizes.update(of_rank)
-    summed = {}
-    for dataset, size in sorted(sizes.items()):
-        summed[dataset] = vectors[dataset].clone() if dataset in vectors else torch.zeros(size, device=device)
-        if _is_distributed():
-            dist.all_reduce(summed[dataset])
-    return {
-        (head, one, other): float(torch.dot(summed[one], summed[other])) for one in summed for other in summed if one <= other
-    }
+def _summed(vector: Tensor | None, size: int, device: torch.device) -> Tensor:
+    """Sums a vector over all processes. One that has none adds zeros."""
+    summed = torch.zeros(size, device=device) if vector is None else vector.clone()
+    if _is_distributed():
+        dist.all_reduce(summed)
+    return summed
 
 
 def _is_distributed() -> bool:

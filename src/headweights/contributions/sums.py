@@ -6,7 +6,11 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from headweights.run_record import log_entries as log
 from headweights.run_record.log_entries import Entry, pair_name
@@ -32,8 +36,7 @@ class Sums:
         weighted: The same times the images' mean weight.
         weights: The sum of the images' weights, by (term with the loss as addressed, data set).
         gradients: The squared norm of the gradient at the features, by (head path, data set).
-        products: The inner product of two data sets' gradients of a head's parameters, by (head path, one, other). A data set's
-            product with itself is included.
+        vectors: The gradient of the head's parameters, by (head path, data set).
     """
 
     images: dict[str, float] = field(default_factory=_zeros)
@@ -41,16 +44,19 @@ class Sums:
     weighted: dict[Key, float] = field(default_factory=_zeros)
     weights: dict[Key, float] = field(default_factory=_zeros)
     gradients: dict[Key, float] = field(default_factory=_zeros)
-    products: dict[Pair, float] = field(default_factory=dict)
+    vectors: dict[Key, Tensor] = field(default_factory=dict)
 
     def cosines(self) -> dict[Pair, float]:
         """Returns the cosine between two data sets' gradients. A pair with a zero gradient has none."""
-        cosines = {}
-        for (head, one, other), product in self.products.items():
-            norm = math.sqrt(self.products[head, one, one] * self.products[head, other, other])
-            if one < other and norm > 0:
-                cosines[head, one, other] = product / norm
-        return cosines
+        by_head: dict[str, dict[str, Tensor]] = defaultdict(dict)
+        for (head, dataset), vector in self.vectors.items():
+            if vector.any():
+                by_head[head][dataset] = vector / vector.norm()
+        return {
+            (head, one, other): float(torch.dot(vectors[one], vectors[other]))
+            for head, vectors in by_head.items()
+            for one, other in combinations(sorted(vectors), 2)
+        }
 
     def entries(self) -> dict[Entry, float]:
         """Returns the log entries. The shares of all data sets sum to 1; where the total is 0, there are no shares."""

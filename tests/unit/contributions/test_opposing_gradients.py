@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from headweights.contributions.sums import Sums
 from headweights.contributions.words import opposing
@@ -11,9 +12,8 @@ AMBIGUOUS = "real vs drawn"
 
 
 def test_a_cosine_is_named_after_both_data_sets() -> None:
-    squares = {("head", AMBIGUOUS, AMBIGUOUS): 4.0, ("head", "rendered", "rendered"): 9.0, ("head", "zero", "zero"): 0.0}
-    products = {("head", AMBIGUOUS, "rendered"): -3.0, ("head", AMBIGUOUS, "zero"): 0.0, ("head", "rendered", "zero"): 0.0}
-    sums = Sums(products={**squares, **products})
+    vectors = {AMBIGUOUS: [2.0, 0.0, 0.0, 0.0], "rendered": [-1.0, 1.0, 1.0, 1.0], "zero": [0.0, 0.0, 0.0, 0.0]}
+    sums = Sums(vectors={("head", dataset): torch.tensor(vector) for dataset, vector in vectors.items()})
     assert sums.cosines() == {("head", AMBIGUOUS, "rendered"): -0.5}
     assert {entry.name: value for entry, value in sums.entries().items()} == {
         "gradient_cosine/head/real vs drawn vs rendered": -0.5

@@ -79,7 +79,7 @@ class ContributionHook(Hook):
         if mine is None:
             self._give_up(runner)
             return
-        sums = added_up(mine)
+        sums = added_up(mine, next(runner.model.parameters()).device)
         for pair, cosine in sums.cosines().items():
             self.cosines[pair].append(cosine)
         entries = sums.entries()

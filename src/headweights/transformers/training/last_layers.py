@@ -7,44 +7,41 @@ from typing import Any
 
 from torch import Tensor, nn
 
-# A layer's bias is met at the first step, its transposed weight one or two steps later.
-_STEPS_ON = 2
+_SUM = "AddBackward0"
 _COMPILED = "CompiledFunction"
 
 
 def last_layers(predictions: Iterable[Tensor]) -> list[nn.Parameter]:
-    """Returns the trained parameters that lie nearest to predictions in the graph of their gradients.
+    """Returns the trained parameters of the layers that predictions come from, found in the graph of their gradients.
 
-    Of predictions that were stacked, each part has its own. In a compiled model there are none: its graph shows no layers.
+    Every way back from a prediction ends at the first parameter that it is multiplied by, in a linear map, a convolution or a
+    normalisation. Parameters that are added on the way, such as biases, belong to the layer. Of predictions that were stacked,
+    each part has its own. In a compiled model there are none: its graph shows no layers.
 
     Args:
         predictions: Tensors with a gradient.
     """
-    found: dict[int, nn.Parameter] = {}
-    for prediction in predictions:
-        for parameter in _nearest(prediction.grad_fn):
-            found[id(parameter)] = parameter
-    return list(found.values())
+    found: dict[nn.Parameter, None] = {}
+    nodes = [prediction.grad_fn for prediction in predictions]
+    seen = set(nodes)
+    for node in nodes:  # the list grows meanwhile
+        if node is None or _COMPILED in node.name():
+            continue
+        inputs = {input: _parameter(input) for input, _ in node.next_functions if input is not None}
+        parameters = {parameter: None for parameter in inputs.values() if parameter is not None}
+        found.update(parameters)
+        if not parameters or node.name() == _SUM:
+            following = [input for input, parameter in inputs.items() if parameter is None and input not in seen]
+            seen.update(following)
+            nodes += following
+    return list(found)
 
 
-def _nearest(node: Any) -> list[nn.Parameter]:
-    nodes, seen = [node], {node}
-    found: list[nn.Parameter] = []
-    steps_left = None
-    while nodes and steps_left != 0:
-        following = []
-        for node in nodes:
-            if node is None or _COMPILED in node.name():
-                continue
-            if hasattr(node, "variable"):
-                found.append(node.variable)
-            for other, _ in node.next_functions:
-                if other is not None and other not in seen:
-                    seen.add(other)
-                    following.append(other)
-        if steps_left is not None:
-            steps_left -= 1
-        elif found:
-            steps_left = _STEPS_ON
-        nodes = following
-    return found
+def _parameter(node: Any) -> nn.Parameter | None:
+    """Returns the parameter that a node passes on alone, transposed or cast perhaps; None if it passes on something else."""
+    while not hasattr(node, "variable"):
+        inputs = [input for input, _ in node.next_functions if input is not None]
+        if len(inputs) != 1:
+            return None
+        (node,) = inputs
+    return node.variable if isinstance(node.variable, nn.Parameter) else None

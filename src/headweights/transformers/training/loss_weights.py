@@ -22,7 +22,7 @@ from headweights.mixture.settings import check_settings
 from headweights.mixture.table import plain, table_of
 from headweights.run_record.file import write_record
 from headweights.transformers.data.entries import Collate
-from headweights.transformers.data.mixed import Mixed, mixed
+from headweights.transformers.data.mixed import Mixed, mixed, mixed_in
 from headweights.transformers.data.source import sources_by_column, sources_of
 from headweights.transformers.training.contributions import Contributions
 from headweights.transformers.training.mixture import Checked, checked_mix
@@ -234,6 +234,12 @@ class LossWeights(LogsMeasurements):
             write_record(Path(args.output_dir) / trial, record)
         log_measurements()
 
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Draws the items of the epoch. accelerate's data loaders see to it in one process, but not in several."""
+        mix = mixed_in(kwargs.get("train_dataloader"))
+        if mix is not None:
+            mix.set_epoch(int(state.epoch or 0))
+
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Puts the weights of the step in force."""
         self._in_training().begin_step(Moment(state.global_step, int(state.epoch or 0)))
@@ -305,7 +311,8 @@ class _Training:
         if self._is_measuring:
             self._is_measuring = False
             self.forward.watch = None
-            self._measurements.update({entry.name: value for entry, value in self.contributions.finish().items()})
+            found = self.contributions.finish(next(self.model.parameters()).device)
+            self._measurements.update({entry.name: value for entry, value in found.items()})
 
     def take_measurements(self) -> dict[str, float]:
         """Returns the measurements since the last call, by name."""

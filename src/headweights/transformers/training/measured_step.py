@@ -35,7 +35,7 @@ class Recorder:
         zeros = {
             name: torch.zeros_like(loss, requires_grad=True)
             for name, loss in losses.items()
-            if isinstance(loss, Tensor) and loss.requires_grad and loss.ndim == 0
+            if isinstance(loss, Tensor) and loss.requires_grad
         }
         if zeros:
             self.calls.append(call)
@@ -84,7 +84,7 @@ class MeasuredStep(Replay):
                 part = call if features is not None else _of_images(call, images, self.images)
                 computed = part.with_predictions(predictions).losses(self.batch)
                 found[call.method.target] += [
-                    coefficients[name] * loss.float() for name, loss in computed.items() if name in coefficients
+                    coefficients[name] * loss.float().sum() for name, loss in computed.items() if name in coefficients
                 ]
         return {target: torch.stack(losses).sum() for target, losses in found.items() if losses}
 
@@ -102,8 +102,8 @@ def _of_images(call: LossCall, images: Sequence[int], count: int) -> LossCall:
         return value
 
     arguments = {name: part(name, value) for name, value in call.arguments.items()}
-    pairs = max(sum(len(queries) for queries, _ in arguments[PAIRS]), 1)
+    pairs, all_pairs = (max(sum(len(queries) for queries, _ in given[PAIRS]), 1) for given in (arguments, call.arguments))
     for name in NORMALIZERS:
-        if name in arguments:
-            arguments[name] = arguments[name] * 0 + pairs
+        if name in arguments:  # by ratio: in several processes it is no number of pairs
+            arguments[name] = arguments[name] * pairs / all_pairs
     return LossCall(call.method, call.compute, arguments)
