@@ -45,19 +45,25 @@ def _columns(mix: Mix, path: str) -> list[tuple[str, Term]]:
 
 
 def table_of(mix: Mix) -> Table:
-    """Returns the table: for each data set its images, its objects, and in each head its weight and, in brackets, its share."""
+    """Returns the table: for each data set its images, its objects, and in each head its weight and, in brackets, its share.
+
+    Where nobody counted objects, as for data sets that are read item by item, there is no column for them.
+    """
     heads = columns(mix)
     caption = "in brackets: the effective share, images drawn x weight" if mix.is_known else "shares are not known"
     caption += "; normalised to a mean weight of 1" * mix.normalize
+    has_objects = any(dataset.objects is not None for dataset in mix.datasets.values())
     table = Table(title="Loss weights by data set and head", show_lines=False)
     table.add_column("data set")
     table.add_column("images", justify="right")
-    table.add_column("objects", justify="right")
+    if has_objects:
+        table.add_column("objects", justify="right")
     for title, _ in heads:
         table.add_column(title, justify="right", overflow="fold")
     for dataset in mix.datasets.values():
         cells = [_cell(mix, dataset.name, term) for _, term in heads]
-        table.add_row(dataset.name, _count(dataset.images), _objects(dataset), *cells)
+        objects = [_objects(dataset)] if has_objects else []
+        table.add_row(dataset.name, _count(dataset.images), *objects, *cells)
         if any(_BY_PIPELINE in cell for cell in cells) and _NOTE not in caption:
             caption += f"; {_NOTE}"
     table.caption = caption

@@ -49,6 +49,11 @@ def test_without_pictures_there_are_no_shares() -> None:
     assert "shares are not known" in text and "%" not in text
 
 
+def test_objects_that_nobody_counted_have_no_column() -> None:
+    counted, uncounted = mix_of(), Mix([DataSet("real", 1000, 1000)], CASCADE, {}, False)
+    assert "objects" in plain(table_of(counted)) and "objects" not in plain(table_of(uncounted))
+
+
 def test_records() -> None:
     given = records(mix_of(rendered={"roi_head": 0.2}))
     assert len(given) == 2 * len(CASCADE.terms)
