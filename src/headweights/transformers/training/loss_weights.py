@@ -194,7 +194,6 @@ class LossWeights(LogsMeasurements):
         Raises:
             WeightError: There is no weight to search.
         """
-        self._trial = f"run-{trial.number}"
         searched = {
             (name, loss): trial.suggest_float(f"{name}: {loss or 'every loss'}", *_SEARCHED, log=True)
             for name, given in self._given.items()
@@ -203,6 +202,7 @@ class LossWeights(LogsMeasurements):
         }
         if not searched:
             raise WeightError(f"{_ME}.hp_space: there is no weight to search: none but those of the target and schedules.")
+        self._trial = f"run-{trial.number}"
         self.block = {
             name: {loss: Constant(searched[name, loss]) if (name, loss) in searched else weight for loss, weight in given.items()}
             for name, given in self._given.items()
