@@ -28,7 +28,7 @@ test-upstream:
 
 test-oldest:
 	@$(SETUP_PYTHON) scripts/setup_env.py oldest
-	.venv-oldest/bin/python -m pytest tests/exactness/test_transformers.py tests/unit/transformers $(ARGS)
+	.venv-oldest/bin/python -m pytest tests/exactness/test_transformers*.py tests/unit/transformers $(ARGS)
 
 test-wheel:
 	@$(SETUP_PYTHON) scripts/test_wheel.py $(ARGS)

@@ -9,13 +9,13 @@ counts: the operators that a step dispatches, the bytes that it allocates, and i
 counting.py. They depend on the depth of a detector, not on its width, and do not vary. A row lists the numbers of data sets for
 which they are the same. --added prints the operators that weighting adds and removes.
 
-times: the time and the peak memory of a step, weighted divided by stock. The variants of a row run in one process, step by step
-in random order. A ratio is that of the medians, with a 95 % bootstrap interval. Narrow detectors make the test hard, since
-weighting takes the same time in a full-width detector, but a step takes much longer. Peak memory is measured in a separate
-process for each variant.
+times: the CPU time and the peak memory of a step in one thread, weighted divided by stock. CPU time leaves out what other
+processes take. The variants of a row run in one process, step by step in random order. A ratio is that of the medians, with a
+95 % bootstrap interval. Narrow detectors make the test hard, since weighting takes the same time in a full-width detector, but
+a step takes much longer. Peak memory is measured in a separate process for each variant.
 
-alternatives: the time of a step that weighs 8 images without the library, with a forward and a backward pass for each data set in
-the batch, or a loss for each image.
+alternatives: the CPU time of a step that weighs 8 images without the library, with a forward and a backward pass for each data
+set in the batch, or a loss for each image.
 """
 
 from __future__ import annotations
@@ -46,8 +46,7 @@ DETECTORS: dict[str, Detector] = {
     **{name: TransformersDetector(name) for name in ("rt-detr", "d-fine", "detr")},
 }
 COMPARED = ("faster-rcnn", "retinanet", "mask-rcnn")  # with the alternatives
-COUNTED_BATCHES = (2, 8)
-BATCHES = (2, 8, 32)
+BATCHES = (2, 8)
 DATA_SETS = (1, 8, 1000)
 
 
@@ -63,7 +62,7 @@ def counted(step: Step) -> Counted:
     return counts
 
 
-def print_counts(detectors: Sequence[Detector], batches: Sequence[int], added: bool) -> None:
+def print_counts(detectors: Sequence[Detector], added: bool) -> None:
     print("\nA training step, weighted beside stock: operators, MB allocated, and calls that wait for the device\n")
     columns = ["framework", "detector", "images", "data sets", "operators: stock", "weighted", "ratio"]
     columns += ["MB: stock", "weighted", "ratio", "waits: stock", "weighted"]
@@ -71,7 +70,7 @@ def print_counts(detectors: Sequence[Detector], batches: Sequence[int], added: b
     print("|" + "---|" * len(columns))
     differences = {}
     for detector in detectors:
-        for images in batches:
+        for images in BATCHES:
             stock = counted(detector.stock(images))
             weighted = {data_sets: counted(detector.weighted(images, data_sets)) for data_sets in DATA_SETS}
             for cells, data_sets in grouped({data_sets: cells_of(stock, counts) for data_sets, counts in weighted.items()}):
@@ -112,15 +111,15 @@ def grouped(cells: Mapping[int, str]) -> list[tuple[str, list[int]]]:
 
 
 def interleaved(variants: dict[str, Step], steps: int) -> dict[str, list[float]]:
-    """The seconds of each step of each variant, in random order."""
+    """The CPU seconds of each step of each variant, in random order."""
     seconds: dict[str, list[float]] = {name: [] for name in variants}
     for number in range(-2, steps):
         for name in random.sample(list(variants), len(variants)):
             torch.manual_seed(number + 2)
-            start = time.perf_counter()
+            start = time.process_time()
             variants[name](number + 2)
             if number >= 0:  # the first two warm up
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(time.process_time() - start)
     return seconds
 
 
@@ -151,13 +150,13 @@ def _measure(sending: Any, make_step: Callable[..., Step], arguments: tuple[Any,
     sending.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
-def print_times(detectors: Sequence[Detector], batches: Sequence[int], steps: int) -> None:
-    print(f"\nStep time, weighted divided by stock (95 % interval), by number of data sets; {steps} steps, images of {SIZE} px\n")
+def print_times(detectors: Sequence[Detector], steps: int) -> None:
+    print(f"\nCPU time, weighted divided by stock (95 % interval), by number of data sets; {steps} steps, images of {SIZE} px\n")
     counts = " | ".join(f"{count} data sets" for count in DATA_SETS)
     print(f"| framework | detector | images | stock step | {counts} | peak memory |")
     print("|---|---|---|---|" + "---|" * (len(DATA_SETS) + 1))
     for detector in detectors:
-        for images in batches:
+        for images in BATCHES:
             memory = peak_memory(detector.weighted, images, 8) / peak_memory(detector.stock, images)
             variants = {"stock": detector.stock(images)}
             variants.update({str(count): detector.weighted(images, count) for count in DATA_SETS})
@@ -189,7 +188,7 @@ def main() -> None:
     parser.add_argument("--tables", nargs="+", choices=tables, default=tables, help="which tables to print (default: all)")
     parser.add_argument("--only", nargs="+", choices=DETECTORS, default=list(DETECTORS), help="which detectors (default: all)")
     parser.add_argument("--added", action="store_true", help="print the operators that weighting adds to each step")
-    parser.add_argument("--quick", action="store_true", help="few steps, and batches of 2 and 8 only")
+    parser.add_argument("--quick", action="store_true", help="few timed steps")
     parser.add_argument("--steps", type=int, default=0, help="timed steps of each variant (default: 25, quick: 5)")
     options = parser.parse_args()
     steps = options.steps or (5 if options.quick else 25)
@@ -197,9 +196,9 @@ def main() -> None:
     torch.set_num_threads(1)
     random.seed(0)
     if "counts" in options.tables:
-        print_counts(detectors, COUNTED_BATCHES, options.added)
+        print_counts(detectors, options.added)
     if "times" in options.tables:
-        print_times(detectors, BATCHES[:2] if options.quick else BATCHES, steps)
+        print_times(detectors, steps)
     if "alternatives" in options.tables:
         print_alternatives(detectors, steps)
 

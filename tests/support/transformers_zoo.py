@@ -1,8 +1,8 @@
 """transformers' detectors in small: one tiny, randomly initialised model for every class that computes a detection loss.
 
-Detection here includes instance and universal segmentation. A model differs from a trained one in its sizes only: it has two
-decoder layers or more, its auxiliary losses, and its denoising queries or groups of queries where its class has them. Nothing is
-downloaded, and neither timm nor torchvision is needed.
+Detection here includes instance and universal segmentation. A model differs from a trained one in its sizes, and in a few
+coefficients, so that each of its losses has a share. It has two decoder layers or more, its auxiliary losses, and its denoising
+queries or groups of queries where its class has them. Nothing is downloaded, and neither timm nor torchvision is needed.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def masks_and_task_and_text(objects: Sequence[int]) -> Batch:
 # Small parts
 # ----------------------------------------------------------------------------------------------------------------------
 
-WIDTH = 32  # transformers' group norms have 32 groups
+WIDTH = 64  # two channels for each of a group norm's 32 groups: with one, little but rounding is left of small feature maps
 TEXT_VOCABULARY = 40
 TEXT_LENGTH = 6
 TEXT_CONTEXT = 2
@@ -226,7 +226,11 @@ DEFORMABLE: Settings = dict(
 )
 TWO_STAGE: Settings = dict(with_box_refine=True, two_stage=True, two_stage_num_proposals=QUERIES)
 GROUNDED: Settings = dict(
-    DEFORMABLE, backbone_config=_swin(STAGES[1:]), text_config=_bert(), max_text_len=16, num_feature_levels=4
+    DEFORMABLE,
+    backbone_config=_swin(STAGES[1:]),
+    text_config=_bert(),
+    max_text_len=16,
+    bbox_loss_coefficient=50.0,  # or classes would drown boxes
 )
 RT_DETR: Settings = dict(
     NO_TIMM,
@@ -247,7 +251,14 @@ RT_DETR: Settings = dict(
     num_denoising=0,
     auxiliary_loss=True,
 )
-D_FINE: Settings = dict(RT_DETR, backbone_config=_hgnet(), lqe_hidden_dim=8)
+D_FINE: Settings = dict(
+    RT_DETR,
+    backbone_config=_hgnet(),
+    depth_mult=0.34,
+    lqe_hidden_dim=8,
+    weight_loss_fgl=15.0,  # or boxes would drown corners
+    weight_loss_ddf=15.0,
+)
 DENOISING: Settings = dict(num_denoising=6)
 SPARSE: Settings = dict(use_dense_one_to_one=False)
 DENSE: Settings = dict(use_dense_one_to_one=True)
@@ -255,6 +266,7 @@ GROUPS: Settings = dict(
     num_labels=CLASSES,
     num_queries=6,
     group_detr=3,
+    class_loss_coefficient=5,  # or masks would drown classes
     d_model=WIDTH,
     hidden_expansion=0.5,
     c2f_num_blocks=1,
@@ -284,6 +296,8 @@ LW_DETR: Settings = dict(
 )
 RF_DETR: Settings = dict(
     GROUPS,
+    mask_class_loss_coefficient=1,
+    mask_dice_loss_coefficient=1,
     intermediate_size=WIDTH,
     backbone_config=dict(
         model_type="rf_detr_dinov2",
@@ -359,8 +373,7 @@ ONEFORMER: Settings = dict(
 )
 TEXTS: Settings = dict(
     is_training=True,
-    hidden_dim=64,  # the width of one head of the text encoder
-    text_encoder_width=64,
+    text_encoder_width=WIDTH,
     text_encoder_context_length=TEXT_LENGTH,
     text_encoder_num_layers=1,
     text_encoder_vocab_size=TEXT_VOCABULARY,
@@ -396,7 +409,7 @@ ZOO = [
     Architecture("rt-detr-denoising", "RTDetrForObjectDetection", RT_DETR | DENOISING, boxes),
     Architecture("rt-detr-v2", "RTDetrV2ForObjectDetection", RT_DETR, boxes),
     Architecture("rt-detr-v2-denoising", "RTDetrV2ForObjectDetection", RT_DETR | DENOISING, boxes),
-    Architecture("d-fine", "DFineForObjectDetection", D_FINE, boxes),
+    Architecture("d-fine", "DFineForObjectDetection", D_FINE, boxes, since=5),
     Architecture("d-fine-denoising", "DFineForObjectDetection", D_FINE | DENOISING, boxes),
     Architecture("deim-v2", "Deimv2ForObjectDetection", D_FINE | SPARSE, boxes),
     Architecture("deim-v2-denoising", "Deimv2ForObjectDetection", D_FINE | SPARSE | DENOISING, boxes),

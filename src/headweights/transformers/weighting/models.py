@@ -157,7 +157,8 @@ def targets_of(model: nn.Module) -> tuple[str, ...]:
 
 
 def _as_configured(losses: ModelLosses, model: Any) -> ModelLosses:
-    criterion = getattr(model, "criterion", None)
-    if getattr(criterion, "contrastive_temperature", None) is None:
+    # OneFormer has this loss where it trains with texts.
+    is_contrastive = getattr(getattr(model, "criterion", None), "contrastive_temperature", None) is not None
+    if not is_contrastive or not model.config.is_training:
         return losses
     return ModelLosses(losses.criterion, losses.methods, {"loss_contrastive": _CONTRASTIVE}, losses.takes_labels)
