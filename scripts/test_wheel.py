@@ -78,7 +78,8 @@ layers |= dict(decoder_layers=1, decoder_ffn_dim=16, decoder_attention_heads=2)
 config = DetrConfig(use_timm_backbone=False, backbone_config=backbone, d_model=16, num_queries=5, num_labels=2, **layers)
 
 def scene(colour):
-    inputs = processor(Image.new("RGB", (64, 64), colour), {"image_id": 0, "annotations": [thing]}, return_tensors="pt")
+    annotations = {"image_id": 0, "annotations": [thing]}
+    inputs = processor(Image.new("RGB", (64, 64), colour), annotations=annotations, return_tensors="pt")
     return {"pixel_values": inputs["pixel_values"][0], "labels": inputs["labels"][0]}
 
 def collate(scenes):
