@@ -122,6 +122,7 @@ UNWEIGHTED: Mapping[str, str] = {
         ),
         _NO_LOSS,
     ),
+    "DetaForObjectDetection": "it is deprecated, and transformers 5 has it no more",
 }
 
 _CONTRASTIVE = "it compares the images of a batch with each other, so it is not a sum over images"
