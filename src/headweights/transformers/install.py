@@ -27,6 +27,6 @@ def wrap(owner: Any, method: str, around: Around) -> None:
 
 
 def uninstall() -> None:
-    """Undoes all changes to classes. Models and trainers that are weighted need :func:`wrap` again to work."""
+    """Undoes all changes to classes. A weighted model then refuses to train until it is weighed again."""
     _patches.undo()
     _wrapped.clear()

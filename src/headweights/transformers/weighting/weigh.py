@@ -37,12 +37,16 @@ class WeighedForward:
 
     def __init__(self, losses: ModelLosses) -> None:
         self.losses = losses
-        wrap(losses.criterion_class(), "forward", gating)
+        self.install()
         # Is told of every batch before its losses are computed; may return a listener for afterwards.
         self.watch: Callable[[LabelledBatch], Listener | None] | None = None
         self._then: Listener | None = None
         self._batch: LabelledBatch | None = None
         self._published = ExitStack()
+
+    def install(self) -> None:
+        """Makes the criterion's class gate predictions."""
+        wrap(self.losses.criterion_class(), "forward", gating)
 
     def __deepcopy__(self, memo: Any) -> WeighedForward:
         return WeighedForward(self.losses)
@@ -113,7 +117,10 @@ def weigh(model: _Model) -> _Model:
     Raises:
         WeightError: The class of the model cannot be weighted.
     """
-    if weighed_forward(model) is None:
+    forward = weighed_forward(model)
+    if forward is not None:
+        forward.install()
+    else:
         losses = losses_of(model)
         if "loss_function" in model._modules:
             raise WeightError(
