@@ -45,8 +45,10 @@ class Source:
         return labelled(self.dataset[row], self.name, self.own.weights(row) if self.own is not None else {})
 
     def __iter__(self) -> Iterator[Any]:
-        for item in self.dataset:
-            yield labelled(item, self.name, {})
+        if self.is_sized:
+            yield from (self[number] for number in range(len(self)))
+        else:
+            yield from (labelled(item, self.name, {}) for item in self.dataset)
 
 
 def sources_of(datasets: Mapping[str, Any], images: Mapping[str, Any]) -> list[Source]:
