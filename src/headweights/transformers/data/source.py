@@ -45,8 +45,10 @@ class Source:
         return labelled(self.dataset[row], self.name, self.own.weights(row) if self.own is not None else {})
 
     def __iter__(self) -> Iterator[Any]:
-        for item in self.dataset:
-            yield labelled(item, self.name, {})
+        if self.is_sized:
+            yield from (self[number] for number in range(len(self)))
+        else:
+            yield from (labelled(item, self.name, {}) for item in self.dataset)
 
 
 def sources_of(datasets: Mapping[str, Any], images: Mapping[str, Any]) -> list[Source]:
@@ -90,10 +92,12 @@ def sources_by_column(dataset: Any, column: str, images: Mapping[str, Any]) -> l
             else "it has no columns; this is for data sets of the library datasets"
         )
         raise WeightError(f"LossWeights.mix: the {type(dataset).__name__} has no column {column!r}; {known}.")
+    if not hasattr(dataset, "__len__"):
+        raise WeightError(f"LossWeights.mix: a column cannot split the {type(dataset).__name__}, which is a stream.")
     of_rows: Sequence[Any] = list(dataset.with_format(None)[column])
-    wrong = next((value for value in of_rows if not isinstance(value, str) or not value), None)
-    if wrong is not None:
-        raise WeightError(f"LossWeights.mix: column {column!r} holds {wrong!r}; it must hold the names of data sets.")
+    for value in of_rows:
+        if not isinstance(value, str) or not value:
+            raise WeightError(f"LossWeights.mix: column {column!r} holds {value!r}; it must hold the names of data sets.")
     names, codes = np.unique(np.array(of_rows, dtype=object).astype(str), return_inverse=True)
     for name in images:
         if name not in names:

@@ -124,6 +124,8 @@ class LossWeights(LogsMeasurements):
                 have.
         """
         if column is not None:
+            if named:
+                raise WeightError(f"{_ME}.mix: give either data sets by name or a column, not both.")
             sources = sources_by_column(datasets, column, self.images)
         else:
             if datasets is not None and not isinstance(datasets, Mapping):

@@ -1,129 +1,163 @@
-"""Mixes: what they draw, and that every item names its data set."""
+"""Mixes: which items are drawn, in which order and how often, and that every item names its data set."""
 
 from __future__ import annotations
 
+import itertools
+import pickle
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import torch
-from torch.utils.data import DataLoader, Dataset, IterableDataset
+from torch.utils.data import ConcatDataset, DataLoader, Dataset, IterableDataset, Subset
 
 from headweights import WeightError
 from headweights.transformers import LossWeights
+from headweights.transformers.data.mixed import mixed_in
 
-weights = LossWeights()
 
-
-class Numbers(Dataset[Any]):
-    """A data set whose items hold their numbers."""
-
-    def __init__(self, numbers: range) -> None:
-        self.numbers = numbers
+class Numbered(Dataset[Any]):
+    def __init__(self, count: int) -> None:
+        self.count = count
 
     def __len__(self) -> int:
-        return len(self.numbers)
+        return self.count
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        return {"number": self.numbers[index], "labels": {"class_labels": torch.zeros(1, dtype=torch.long)}}
+    def __getitem__(self, number: int) -> dict[str, Any]:
+        return {"labels": {"image_id": number}}
 
 
 class Stream(IterableDataset[Any]):
-    def __init__(self, numbers: range) -> None:
-        self.numbers = numbers
+    def __init__(self, count: int | None = None) -> None:
+        self.count = count
+        self.epoch = 0
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        return iter({"number": number, "labels": {}} for number in self.numbers)
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
 
-
-def drawn(dataset: Any) -> list[tuple[str, int]]:
-    items = [dataset[index] for index in range(len(dataset))] if hasattr(dataset, "__len__") else list(dataset)
-    return [(item["labels"]["dataset"], item["number"]) for item in items]
-
-
-def test_data_sets_follow_one_another() -> None:
-    mix = weights.mix(a=Numbers(range(2)), b=Numbers(range(10, 13)))
-    assert drawn(mix) == [("a", 0), ("a", 1), ("b", 10), ("b", 11), ("b", 12)]
-    assert mix.drawn == [2, 3]
-    with pytest.raises(IndexError):
-        mix[5]
+    def __iter__(self) -> Iterator[Any]:
+        for number in itertools.count() if self.count is None else range(self.count):
+            yield {"labels": {"image_id": number}}
 
 
-def test_names_need_not_be_identifiers() -> None:
-    mix = weights.mix({"real 2024": Numbers(range(1))}, other=Numbers(range(1)))
-    assert [name for name, _ in drawn(mix)] == ["real 2024", "other"]
+def drawn(mix: Any) -> list[tuple[str, int]]:
+    return [(item["labels"]["dataset"], item["labels"]["image_id"]) for item in mix]
 
 
-def test_items_of_a_data_set_stay_as_they_were() -> None:
-    item = {"number": 1, "labels": {"class_labels": torch.zeros(1)}}
-    mix = weights.mix(a=[item])
-    assert mix[0]["labels"]["dataset"] == "a"
-    assert "dataset" not in item["labels"]
+def test_without_probabilities_the_data_sets_follow_each_other() -> None:
+    mix = LossWeights().mix(real=Numbered(2), drawn=Numbered(3))
+    assert len(mix) == 5
+    assert drawn(mix) == [("real", 0), ("real", 1), ("drawn", 0), ("drawn", 1), ("drawn", 2)]
+    mix.set_epoch(1)
+    assert drawn(mix)[:2] == [("real", 0), ("real", 1)]
+    for outside in (-1, 5):
+        with pytest.raises(IndexError):
+            mix[outside]
 
 
-def test_probabilities_say_how_often_a_data_set_is_drawn() -> None:
-    mix = weights.mix(a=Numbers(range(100)), b=Numbers(range(900)), probabilities=dict(a=3, b=1), seed=1)
-    assert mix.drawn == [750, 250]
-    items = drawn(mix)
-    assert len(items) == 1000
-    by_name = Counter(name for name, _ in items)
-    assert abs(by_name["a"] - 750) < 60  # more than four standard deviations
-    repeats = Counter(number for name, number in items if name == "a")
-    assert len(repeats) == 100
-    assert max(repeats.values()) - min(repeats.values()) <= 1
-    assert max(Counter(number for name, number in items if name == "b").values()) == 1
+def test_names_that_are_no_identifiers_come_in_a_table() -> None:
+    mix = LossWeights().mix({"day / night": Numbered(1)}, seed_=Numbered(1))
+    assert drawn(mix) == [("day / night", 0), ("seed_", 0)]
 
 
-def test_every_epoch_draws_anew_and_repeatably() -> None:
-    def epochs(seed: int) -> list[list[tuple[str, int]]]:
-        mix = weights.mix(a=Numbers(range(5)), b=Numbers(range(20)), probabilities=dict(a=1, b=1), seed=seed)
-        found = []
-        for epoch in range(2):
-            mix.set_epoch(epoch)
-            found.append(drawn(mix))
-        return found
+def test_with_probabilities_an_epoch_is_drawn_and_each_item_comes_as_often_as_the_next() -> None:
+    mix = LossWeights().mix(real=Numbered(30), drawn=Numbered(90), probabilities=dict(real=3, drawn=1))
+    assert len(mix) == 120
+    counts = Counter(name for name, _ in drawn(mix))
+    assert 75 <= counts["real"] <= 105
+    for name in counts:
+        often = Counter(number for of, number in drawn(mix) if of == name).values()
+        assert max(often) - min(often) <= 1
+    assert drawn(mix) != sorted(drawn(mix))
 
-    first, second = epochs(seed=0)
+
+def test_a_draw_can_be_repeated_and_each_epoch_has_its_own() -> None:
+    def mix(seed: int = 0) -> Any:
+        return LossWeights().mix(real=Numbered(5), drawn=Numbered(20), probabilities=dict(real=1, drawn=1), seed=seed)
+
+    one, same, other = mix(), mix(), mix(seed=1)
+    assert drawn(one) == drawn(same) != drawn(other)
+    first = drawn(one)
+    one.set_epoch(1)
+    second = drawn(one)
     assert first != second
-    assert epochs(seed=0) == [first, second]
-    assert epochs(seed=1)[0] != first
+    one.set_epoch(0)
+    assert drawn(one) == first
+    # As a worker of a data loader gets it.
+    one.set_epoch(1)
+    assert drawn(pickle.loads(pickle.dumps(one))) == second
+
+
+def test_the_mix_says_how_often_each_data_set_is_drawn() -> None:
+    weights = LossWeights()
+    assert weights.mix(a=Numbered(2), b=Numbered(6)).drawn == [2, 6]
+    assert weights.mix(a=Numbered(2), b=Numbered(6), probabilities=dict(a=10, b=30)).drawn == [2, 6]
+    assert weights.mix(a=Stream(), b=Stream()).drawn == [0.5, 0.5]
+    assert weights.mix(a=Stream(), b=Stream(), probabilities=dict(b=1, a=3)).drawn == [0.75, 0.25]
 
 
 def test_streams_are_interleaved_until_one_ends() -> None:
-    mix = weights.mix(a=Stream(range(5)), b=Stream(range(1000)), probabilities=dict(a=1, b=3))
-    items = drawn(mix)
-    assert [number for name, number in items if name == "a"] == list(range(5))
-    assert [number for name, number in items if name == "b"] == list(range(len(items) - 5))
-    assert drawn(mix) == items
+    weights = LossWeights()
+    mix = weights.mix(endless=Stream(), short=Stream(20), probabilities=dict(endless=3, short=1))
+    found = drawn(mix)
+    assert [number for name, number in found if name == "short"] == list(range(20))
+    endless = [number for name, number in found if name == "endless"]
+    assert endless == list(range(len(endless))) and 40 < len(endless) < 90
+    assert drawn(mix) == found
     mix.set_epoch(1)
-    assert drawn(mix) != items
-
-
-def test_workers_load_a_mix() -> None:
-    mix = weights.mix(a=Numbers(range(3)), b=Numbers(range(3)))
-    loader = DataLoader(mix, batch_size=2, num_workers=2, collate_fn=lambda items: [item["labels"]["dataset"] for item in items])
-    assert list(loader) == [["a", "a"], ["a", "b"], ["b", "b"]]
+    assert drawn(mix) != found
+    assert [source.dataset.epoch for source in mix.sources] == [1, 1]
+    # A map-style data set among streams is a stream too.
+    assert {name for name, _ in drawn(weights.mix(stream=Stream(), counted=Numbered(5)))} == {"stream", "counted"}
 
 
 @pytest.mark.parametrize(
-    ("mix", "message"),
+    "probabilities",
     [
-        (lambda: weights.mix(), "no data set"),
-        (lambda: weights.mix(a=[]), "'a' is empty"),
-        (lambda: weights.mix(Numbers(range(1))), "by name"),
-        (lambda: weights.mix({"": Numbers(range(1))}), "no name of a data set"),
-        (lambda: weights.mix(a=Numbers(range(1)), probabilities={"b": 1}), "one number > 0 for each data set: a"),
-        (lambda: weights.mix(a=Numbers(range(1)), probabilities={"a": 0}), "one number > 0"),
-        (lambda: weights.mix(a=Numbers(range(1)), probabilities={"a": "half"}), "one number > 0"),
-        (lambda: weights.mix(a=["text"])[0], "an item must be a dict"),
-        (lambda: weights.mix(a=[{"labels": {"dataset": "b"}}])[0], "says that it is of 'b'"),
-        (lambda: weights.mix(Numbers(range(1)), column="source"), "has no columns"),
-        (lambda: LossWeights(images={"synthetc": {}}).mix(synthetic=Numbers(range(1))), "Nearest valid: 'synthetic'"),
-        (lambda: LossWeights(images={"a": {"1.png": 0.5}}).mix(a=Numbers(range(1))), "no names here"),
-        (lambda: LossWeights(images={"a": {"1.png": 0.5}}).mix(a=Stream(range(1))), "a stream"),
+        {},
+        dict(a=1),
+        dict(a=1, b=1, c=1),
+        dict(a=1, b=0),
+        dict(a=1, b=-1),
+        dict(a=1, b=float("nan")),
+        dict(a=1, b="1"),
+        [0.5, 0.5],
     ],
 )
-def test_mistakes_are_named(mix: Any, message: str) -> None:
-    with pytest.raises(WeightError, match=message):
-        mix()
+def test_probabilities_are_one_number_for_each_data_set(probabilities: Any) -> None:
+    with pytest.raises(WeightError, match=r"LossWeights\.mix: probabilities is .* one number > 0 for each data set: a, b"):
+        LossWeights().mix(a=Numbered(1), b=Numbered(1), probabilities=probabilities)
+
+
+def test_a_mix_of_nothing_is_an_error() -> None:
+    weights = LossWeights()
+    with pytest.raises(WeightError, match=r"there is no data set. Give them by name: mix\(real=..., synthetic=...\)"):
+        weights.mix()
+    with pytest.raises(WeightError, match="data set 'drawn' is empty"):
+        weights.mix(real=Numbered(1), drawn=Numbered(0))
+    with pytest.raises(WeightError, match="give data sets by name"):
+        weights.mix([Numbered(1), Numbered(2)])
+    with pytest.raises(WeightError, match="'' is no name of a data set"):
+        weights.mix({"": Numbered(1)})
+
+
+def test_a_mix_of_mixes_is_an_error_with_the_first_item() -> None:
+    weights = LossWeights()
+    mix = weights.mix(outer=weights.mix(inner=Numbered(1)))
+    with pytest.raises(WeightError, match="an image of data set 'outer' says that it is of 'inner'"):
+        mix[0]
+
+
+def test_a_mix_is_found_in_data_loaders_and_subsets() -> None:
+    mix = LossWeights().mix(real=Numbered(4))
+    assert mixed_in(mix) is mix
+    assert mixed_in(DataLoader(Subset(mix, [0, 1]), 2)) is mix
+    assert mixed_in(Numbered(1)) is None and mixed_in(None) is None
+    assert mixed_in(ConcatDataset([Numbered(1)])) is None
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_data_loader_gets_every_item_with_its_name(workers: int) -> None:
+    mix = LossWeights().mix(real=Numbered(3), drawn=Numbered(2))
+    loader = DataLoader(mix, 2, collate_fn=list, num_workers=workers)
+    assert [found for items in loader for found in drawn(items)] == drawn(mix)

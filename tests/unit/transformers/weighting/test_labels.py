@@ -14,14 +14,12 @@ from headweights import WeightError
 from headweights.batch.in_force import InForce
 from headweights.transformers import weigh
 from headweights.transformers.weighting.labels import LabelledBatch
-from headweights.transformers.weighting.models import WEIGHTED
+from headweights.transformers.weighting.models import WEIGHTED, losses_of
 from headweights.weights.addresses import Address
 
 YOLOS = WEIGHTED["YolosForObjectDetection"]
-CLASSES, BOXES = "loss_ce", "loss_bbox"
-
-
 NOTHING = InForce()
+CLASSES, BOXES = "loss_ce", "loss_bbox"
 
 
 def batch(*labels: Mapping[Any, Any], in_force: InForce = NOTHING, objects: int = 2) -> LabelledBatch:
@@ -87,7 +85,20 @@ def test_a_misspelt_entry_is_an_error(entry: str) -> None:
 
 @pytest.mark.parametrize(
     "entry",
-    ["class_labels", "boxes", "masks", "area", "iscrowd", "orig_size", "size", "image_id", "weight", "loss", "weights"],
+    [
+        "class_labels",
+        "boxes",
+        "masks",
+        "area",
+        "iscrowd",
+        "orig_size",
+        "size",
+        "image_id",
+        "weight",
+        "loss",
+        "loss_mask",
+        "weights",
+    ],
 )
 def test_an_entry_of_another_name_is_none_of_ours(entry: str) -> None:
     assert batch({entry: -1.0}).image_weights(CLASSES, "") is None
@@ -104,7 +115,7 @@ def test_an_invalid_weight_is_an_error_that_says_where(given: Any) -> None:
     [
         (
             {"loss_cls": 1.0},
-            "labels[0]['loss_weight']: target 'loss_cls': nothing in this model reads it. Nearest valid: 'loss_ce'",
+            "labels[0]['loss_weight']: target 'loss_cls': nothing in this model reads it. Nearest valid: 'loss_ce'.",
         ),
         ({"loss_giou": 1.0}, "it is computed from the same predictions as loss_bbox, whose weight is that of both."),
         ({"loss_ce": 1.0, "loss_ce.loss_weight": 1.0}, "labels[0]['loss_weight']: 'loss_ce' is given twice."),
@@ -119,7 +130,10 @@ def test_a_table_with_a_wrong_target_is_an_error(table: Any, expected: str) -> N
     ("given", "expected"),
     [
         ([1.0, 1.0], "is [1.0, 1.0]; it must be a tensor with one number for each of the 2 objects."),
-        (torch.ones(3), "is a torch.float32 tensor of shape (3,); it must be a tensor with one number for each of the 2 obj"),
+        (
+            torch.ones(3),
+            "is a torch.float32 tensor of shape (3,); it must be a tensor with one number for each of the 2 objects.",
+        ),
         (torch.ones(2, 1), "is a torch.float32 tensor of shape (2, 1);"),
         (torch.ones(2, dtype=torch.complex64), "is a torch.complex64 tensor of shape (2,);"),
         (torch.tensor([1.0, -2.0]), "holds a weight that is negative, infinite or NaN: [1.0, -2.0]."),
@@ -147,7 +161,6 @@ def test_an_image_without_the_name_of_its_data_set_is_an_error_while_data_sets_a
 
 def test_a_loss_that_compares_images_cannot_be_weighted_and_is_not_passed_over() -> None:
     contrastive = weigh(build(next(arch for arch in ZOO if arch.name == "oneformer-contrastive")))
-    from headweights.transformers.weighting.models import losses_of
 
     losses = losses_of(contrastive)
     for given, expected in (
@@ -156,8 +169,8 @@ def test_a_loss_that_compares_images_cannot_be_weighted_and_is_not_passed_over()
         ({"loss_contrastive": 0.5}, "target 'loss_contrastive': it compares the images of a batch with each other"),
     ):
         with pytest.raises(WeightError) as error:
-            LabelledBatch(losses, InForce(), [{"loss_weight": given}], [0])
+            LabelledBatch(losses, NOTHING, [{"loss_weight": given}], [0])
         assert expected in str(error.value)
-    assert LabelledBatch(losses, InForce(), [{"loss_weight": {"": 1, "loss_mask": 0.5}}], [0]).image_weights("loss_mask", "") == (
+    assert LabelledBatch(losses, NOTHING, [{"loss_weight": {"": 1, "loss_mask": 0.5}}], [0]).image_weights("loss_mask", "") == (
         0.5,
     )

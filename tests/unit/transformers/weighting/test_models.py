@@ -84,7 +84,7 @@ def test_a_base_model_is_an_error_that_names_the_nearest_class() -> None:
 
 
 def test_another_model_is_an_error_that_lists_the_classes() -> None:
-    with pytest.raises(WeightError, match=r"Linear is no detection .* knows. It weighs DetrForObjectDetection, DetrForSegm"):
+    with pytest.raises(WeightError, match=r"Linear is no detection .* knows\. It weighs DetrForObjectDetection, DetrForSegm"):
         losses_of(nn.Linear(1, 1))
 
 
