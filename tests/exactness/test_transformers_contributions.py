@@ -46,7 +46,7 @@ def same_points(monkeypatch: pytest.MonkeyPatch) -> None:
     draw = torch.rand
 
     def rand(*size: Any, generator: torch.Generator | None = None, **settings: Any) -> Tensor:
-        if generator is not None:  # the images and boxes of the batch
+        if generator is not None or len(size) < 3:  # images and boxes of the batch; or nothing of masks
             return draw(*size, generator=generator, **settings)
         masks, *of_one = size
         return draw(1, *of_one, generator=torch.Generator().manual_seed(0)).repeat(masks, *[1] * len(of_one))
