@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from headweights import WeightError
@@ -72,10 +72,11 @@ garbage = st.recursive(
 
 
 @given(garbage)
+@example({"0": 0.0})
 def test_garbage_is_an_error_in_words_or_a_block_of_weights(given: Any) -> None:
     try:
         block = parse_block(given)
     except WeightError as error:
         assert str(error)
     else:
-        assert all(value >= 0 for weights in block.values() for weight in weights.values() for value in weight.values)
+        assert all(weight.at(0, 0) >= 0 for weights in block.values() for weight in weights.values())
