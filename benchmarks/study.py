@@ -12,11 +12,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 # Set before numpy and torch are loaded: one core per run.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -24,14 +22,13 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(__file__).pare
 sys.path.insert(0, str(Path(__file__).parent))
 
 import typer
-from mixtures.arms import TRIAL_SEED, Plan, plans, pretrainings
+from mixtures.arms import TRIAL_SEED, Plan, plans
 from mixtures.figures import draw
 from mixtures.page import figures, parts, put
-from mixtures.schedule import RunError, run_all
-from mixtures.settings import PRETRAININGS, SETTINGS
+from mixtures.settings import SETTINGS
 from mixtures.statistics import outcomes
+from mixtures.training import make_data, train_all
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -48,39 +45,9 @@ def study(
     out = out.absolute()
     arms = plans(seeds)
     if training:
-        train_all(arms, out, seeds, workers, console)
+        make_data(SETTINGS, out / "data", [*range(seeds), TRIAL_SEED], console)
+        train_all(arms, out, workers, console)
     show(arms, out, seeds, publish, console)
-
-
-def train_all(arms: list[Plan], out: Path, seeds: int, workers: int, console: Console) -> None:
-    """Starts all runs without a result, with a progress bar."""
-    # SIGTERM stops the current runs like Ctrl-C.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    make_data(out / "data", [*range(seeds), TRIAL_SEED], console)
-    first = pretrainings()
-    bar = Progress(
-        TextColumn("runs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
-        console=console,
-    )  # fmt: skip
-    with bar as progress:
-        task = progress.add_task("", total=sum(arm.most for arm in [*first, *arms]))
-
-        def done(folder: Path, result: Mapping[str, Any] | None) -> None:
-            progress.advance(task)
-            if result is not None:
-                name, minutes = folder.relative_to(out), result["seconds"] / 60
-                progress.console.print(f"{name}: mAP {result['mAP']:.3f}, {minutes:.1f} min", highlight=False)
-
-        try:
-            run_all(first, out, workers, done)
-            run_all(arms, out, workers, done)
-        except RunError as error:
-            console.print(str(error), markup=False, highlight=False)
-            raise typer.Exit(1) from None
-        except KeyboardInterrupt:
-            console.print("Stopped; the same command goes on from here.")
-            raise typer.Exit(130) from None
 
 
 def show(arms: list[Plan], out: Path, seeds: int, publish: bool, console: Console) -> None:
@@ -106,23 +73,6 @@ def show(arms: list[Plan], out: Path, seeds: int, publish: bool, console: Consol
             put(page, made)
         for made_file in [out / "study.json", *(out / "pictures").glob("*.svg")]:
             shutil.copy(made_file, ROOT / "docs" / made_file.name)
-
-
-def make_data(folder: Path, seeds: list[int], console: Console) -> None:
-    """Writes missing data."""
-    for name, setting in {**SETTINGS, **PRETRAININGS}.items():
-        made = folder / name
-        own = seeds if name in SETTINGS else [0]
-        for place, seed in [(made / "held_out", None), *((made / f"seed_{seed}", seed) for seed in own)]:
-            complete = place / "complete"
-            if complete.exists():
-                continue
-            console.print(f"making {place.relative_to(folder)}", highlight=False)
-            if seed is None:
-                setting.make_held_out(place)
-            else:
-                setting.make(place, seed)
-            complete.touch()
 
 
 if __name__ == "__main__":
