@@ -7,7 +7,7 @@ best one is then trained with the seeds of all arms and evaluated on the test sp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
@@ -93,10 +93,10 @@ def _arms(name: str, detector: str, seeds: int) -> list[Plan]:
         return Plan(folder, title, name, detector, lambda: steps(place), most)
 
     def run(**differing: Any) -> Run:
-        return Run(**{**_common(setting, name, detector), **differing})
+        return Run(**{**common(setting, name, detector), **differing})
 
     def fixed(folder: str, title: str, **differing: Any) -> Plan:
-        return plan(folder, title, lambda place: _tested(place, run(**differing), seeds), seeds)
+        return plan(folder, title, lambda place: tested(place, run(**differing), range(seeds)), seeds)
 
     def swept(
         folder: str,
@@ -110,7 +110,7 @@ def _arms(name: str, detector: str, seeds: int) -> list[Plan]:
 
         def steps(place: PurePath) -> Arm:
             best = yield from _best(place.with_name(beside or folder) / "trials", run, space, first, setting.trials)
-            yield from _tested(place, _with(best, split="test", **added), seeds)
+            yield from tested(place, _with(best, split="test", **added), range(seeds))
 
         return plan(folder, title, steps, seeds + setting.trials)
 
@@ -144,14 +144,14 @@ def _arms(name: str, detector: str, seeds: int) -> list[Plan]:
 def _ablations(name: str, detector: str, seeds: int) -> list[Plan]:
     """The reasoned weights with errors: all weights below 1 too large or too small by a factor, or each weight at random."""
     setting = SETTINGS[name]
-    reasoned, common = setting.reasoned[detector], _common(setting, name, detector)
+    reasoned, shared = setting.reasoned[detector], common(setting, name, detector)
 
     def plan(folder: str, title: str, wrong: Callable[[Weights, int], Weights]) -> Plan:
         place = PurePath(name) / detector / folder
 
         def steps() -> Arm:
             yield [
-                (place / f"seed_{seed}", Run(**{**common, "seed": seed, "weights": wrong(reasoned, seed)}))
+                (place / f"seed_{seed}", Run(**{**shared, "seed": seed, "weights": wrong(reasoned, seed)}))
                 for seed in range(seeds)
             ]
 
@@ -167,7 +167,8 @@ def _ablations(name: str, detector: str, seeds: int) -> list[Plan]:
     ]
 
 
-def _common(setting: Setting, name: str, detector: str) -> dict[str, Any]:
+def common(setting: Setting, name: str, detector: str) -> dict[str, Any]:
+    """The fields of `Run` that all tested runs of a setting and detector share."""
     return dict(
         setting=name,
         detector=detector,
@@ -179,8 +180,9 @@ def _common(setting: Setting, name: str, detector: str) -> dict[str, Any]:
     )
 
 
-def _tested(place: PurePath, run: Run, seeds: int) -> Arm:
-    yield [(place / f"seed_{seed}", _with(run, seed=seed)) for seed in range(seeds)]
+def tested(place: PurePath, run: Run, seeds: Iterable[int]) -> Arm:
+    """Requests a run with each of the seeds."""
+    yield [(place / f"seed_{seed}", _with(run, seed=seed)) for seed in seeds]
 
 
 def _best(

@@ -40,13 +40,13 @@ def make(folder: Path, seed: int, sizes: Mapping[str, int] | None = None) -> Non
     noises: dict[str, _Noise] = {"clean": lambda scene, rng: scene, "wrong_labels": wrong_labels, "wrong_boxes": wrong_boxes}
     for number, (name, noise) in enumerate(noises.items()):
         rng = np.random.default_rng([seed, number])
-        write((noise(scene, rng) for scene in _scenes("train", sizes[name], rng)), folder / name, CLASSES)
+        write((noise(scene, rng) for scene in scenes_of("train", sizes[name], rng)), folder / name, CLASSES)
 
 
 def make_held_out(folder: Path) -> None:
     """Writes scenes of other handwriting to `folder`: `validation` and `test`."""
     for number, (name, count) in enumerate(HELD_OUT.items()):
-        write(_scenes(name, count, np.random.default_rng([HELD_OUT_SEED, number])), folder / name, CLASSES)
+        write(scenes_of(name, count, np.random.default_rng([HELD_OUT_SEED, number])), folder / name, CLASSES)
 
 
 def wrong_labels(scene: Scene, rng: np.random.Generator) -> Scene:
@@ -71,7 +71,8 @@ def _overlap(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np
     return np.asarray(inner / (areas[0] + areas[1] - inner), dtype=np.float32)
 
 
-def _scenes(hands: str, count: int, rng: np.random.Generator) -> Iterator[Scene]:
+def scenes_of(hands: str, count: int, rng: np.random.Generator) -> Iterator[Scene]:
+    """`count` scenes with the handwriting of a split: `train`, `validation` or `test`. Everything in them is annotated."""
     shapes, labels = _handwriting(hands)
     return (scene_of(shapes, labels, rng) for _ in range(count))
 

@@ -22,7 +22,7 @@ BEFORE, AFTER, OBJECTS = "#7a7a7a", "#0072b2", "#d55e00"
 
 def parts(found: Sequence[Outcome]) -> dict[str, str]:
     """The generated parts of the pages, in Markdown, by name."""
-    made = {"summary": _summary(found), "chosen": _chosen(found), "ablation": _ablation(found), "cost": _cost(found)}
+    made = {"summary": _summary(found), "chosen": _chosen(found), "ablation": _ablation(found), "cost": cost(found)}
     for setting in SETTINGS:
         made[setting] = "\n\n".join(filter(None, (_table(found, setting, detector) for detector in DETECTORS)))
     return {name: text or "(Not run.)" for name, text in made.items()}
@@ -63,11 +63,13 @@ def _main(found: Sequence[Outcome], setting: str, detector: str) -> list[Outcome
     return [arms[name] for name in ORDER if name in arms]
 
 
-def _row(*cells: str) -> str:
+def row(*cells: str) -> str:
+    """A row of a table in Markdown."""
     return f"| {' | '.join(cells)} |"
 
 
-def _signed(found: Difference) -> str:
+def signed(found: Difference) -> str:
+    """A difference with its interval."""
     return f"{found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
 
 
@@ -76,7 +78,7 @@ def _summary(found: Sequence[Outcome]) -> str:
     columns = [(s, d) for s in SETTINGS for d in DETECTORS if BY_DATA_SET in _of(found, s, d, ablation=False)]
     if not columns:
         return ""
-    lines = [_row("", *(f"{SETTINGS[s].title}, {DETECTORS[d]}" for s, d in columns)), _row(*["---"] * (1 + len(columns)))]
+    lines = [row("", *(f"{SETTINGS[s].title}, {DETECTORS[d]}" for s, d in columns)), row(*["---"] * (1 + len(columns)))]
     best = [max(_main(found, s, d), key=lambda arm: arm.mean) for s, d in columns]
     for name in ORDER:
         arms = [_of(found, s, d, ablation=False).get(name) for s, d in columns]
@@ -84,7 +86,7 @@ def _summary(found: Sequence[Outcome]) -> str:
         if titles:
             title = "the clean or real data set only" if name == "target_only" else titles[0]
             cells = [f"{arm.mean:.3f} ± {arm.spread:.3f}" if arm else "" for arm in arms]
-            lines.append(_row(title, *(f"**{cell}**" if arm in best else cell for arm, cell in zip(arms, cells, strict=True))))
+            lines.append(row(title, *(f"**{cell}**" if arm in best else cell for arm, cell in zip(arms, cells, strict=True))))
     seeds = len(next(o for o in found).runs)
     return "\n".join(
         [
@@ -101,20 +103,20 @@ def _table(found: Sequence[Outcome], setting: str, detector: str) -> str:
         return ""
     against = ("all, unweighted", "one weight per data set, swept", "sampling ratio, swept")
     head = ("arm", "mAP", "AP50", *(f"against {base}" for base in against))
-    lines = [f"**{DETECTORS[detector]}**", "", _row(*head), _row(*["---"] * len(head))]
+    lines = [f"**{DETECTORS[detector]}**", "", row(*head), row(*["---"] * len(head))]
     for outcome in _main(found, setting, detector):
         differences = [
-            _signed(difference(outcome, arms[base])) if base in arms and base != outcome.plan.name else ""
+            signed(difference(outcome, arms[base])) if base in arms and base != outcome.plan.name else ""
             for base in (UNWEIGHTED, BY_DATA_SET, SAMPLING)
         ]
-        ap50 = sum(outcome.values("AP50")) / len(outcome.runs)
-        lines.append(_row(outcome.plan.title, f"{outcome.mean:.3f} ± {outcome.spread:.3f}", f"{ap50:.3f}", *differences))
+        ap50 = f"{outcome.mean_of('AP50'):.3f}"
+        lines.append(row(outcome.plan.title, f"{outcome.mean:.3f} ± {outcome.spread:.3f}", ap50, *differences))
     return "\n".join(lines)
 
 
 def _chosen(found: Sequence[Outcome]) -> str:
     """The choice of each sweep, and the results of its trials."""
-    lines = [_row("setting", "detector", "sweep", "chosen", "validation mAP", "validation mAP of all trials"), _row(*["---"] * 6)]
+    lines = [row("setting", "detector", "sweep", "chosen", "validation mAP", "validation mAP of all trials"), row(*["---"] * 6)]
     for outcome in found:
         if outcome.trials:
             run = outcome.runs[min(outcome.runs)]["run"]
@@ -127,7 +129,7 @@ def _chosen(found: Sequence[Outcome]) -> str:
                 chosen = "; ".join(f"{name}: {_in_words(weights)}" for name, weights in run["weights"].items())
             values = f"{min(outcome.trials):.3f} to {max(outcome.trials):.3f}"
             cells = (setting.title, DETECTORS[outcome.plan.detector], outcome.plan.title, chosen)
-            lines.append(_row(*cells, f"{max(outcome.trials):.3f}", values))
+            lines.append(row(*cells, f"{max(outcome.trials):.3f}", values))
     return "\n".join(lines) if len(lines) > 2 else ""
 
 
@@ -144,19 +146,19 @@ def _ablation(found: Sequence[Outcome]) -> str:
         arms = _of(found, "digits", detector, ablation=False)
         if wrong and {UNWEIGHTED, BY_HEAD[0]} <= set(arms):
             head = ("the reasoned weights are", "mAP", "against the reasoned weights", "against all, unweighted")
-            lines = [f"**{DETECTORS[detector]}**", "", _row(*head), _row(*["---"] * len(head))]
+            lines = [f"**{DETECTORS[detector]}**", "", row(*head), row(*["---"] * len(head))]
             for outcome in (arms[BY_HEAD[0]], *wrong.values(), arms[UNWEIGHTED]):
                 title = {BY_HEAD[0]: "unchanged", UNWEIGHTED: "(all, unweighted)"}.get(outcome.plan.name, outcome.plan.title)
                 differences = [
-                    _signed(difference(outcome, arms[base])) if base != outcome.plan.name else ""
+                    signed(difference(outcome, arms[base])) if base != outcome.plan.name else ""
                     for base in (BY_HEAD[0], UNWEIGHTED)
                 ]
-                lines.append(_row(title, f"{outcome.mean:.3f} ± {outcome.spread:.3f}", *differences))
+                lines.append(row(title, f"{outcome.mean:.3f} ± {outcome.spread:.3f}", *differences))
             made.append("\n".join(lines))
     return "\n\n".join(made)
 
 
-def _cost(found: Sequence[Outcome]) -> str:
+def cost(found: Sequence[Outcome]) -> str:
     """The number of runs and their duration."""
     if not found:
         return ""

@@ -1,4 +1,4 @@
-"""One training of the study, and the files in its folder."""
+"""One training of a study, and the files in its folder."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import os
 import shutil
 import time
 import traceback
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from mixtures.settings import PRETRAININGS, SETTINGS
+from mixtures.fixed_score import recall_and_precision
+from mixtures.settings import PRETRAININGS, SETTINGS, UNLABELLED
 
 CONFIGS = Path(__file__).parent / "configs"
 RESULT, SCREEN = "result.json", "screen.log"
@@ -24,7 +25,7 @@ class Run:
     """The settings that determine a training and its result.
 
     Args:
-        setting: The data: `digits` or `crowns`.
+        setting: The data: the name of a setting in `mixtures/settings.py`.
         detector: A file in `configs`, without its suffix.
         datasets: The names of the data sets to train on.
         seed: The seed of the training data, the initial parameters and the order of the images.
@@ -34,6 +35,8 @@ class Run:
         weights: The block of the `LossWeightHook`. None: the stock detector without a hook.
         ratio: The number of images of each data set per batch, by `MultiSourceSampler`. None: images are drawn uniformly.
         by_object: Whether the weight of an object is the known quality of its annotation.
+        normalize: Whether the weights of each loss have the mean 1 over the mix.
+        labelled: The classes that a data set labels, by data set. None: all data sets label all classes.
     """
 
     setting: str
@@ -46,6 +49,8 @@ class Run:
     weights: Mapping[str, Any] | None = None
     ratio: tuple[int, ...] | None = None
     by_object: bool = False
+    normalize: bool = True
+    labelled: Mapping[str, Sequence[str]] | None = None
 
     def described(self) -> dict[str, Any]:
         """The run as JSON data."""
@@ -58,7 +63,11 @@ def result_of(run: Run, folder: Path) -> dict[str, Any] | None:
         found = json.loads((folder / RESULT).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) and found.get("run") == run.described() else None
+    if not isinstance(found, dict) or not isinstance(found.get("run"), dict):
+        return None
+    # A result that is older than a field of Run has the field's default.
+    defaults = {field.name: field.default for field in fields(Run) if field.default is not MISSING}
+    return found if {**defaults, **found["run"]} == run.described() else None
 
 
 def pretrained(out: Path, name: str, detector: str) -> Path:
@@ -115,10 +124,13 @@ def _trained(run: Run, folder: Path, out: Path) -> dict[str, Any]:
     mean, at_50 = (
         float(scalars[name].current()) if name in scalars else 0.0 for name in ("val/coco/bbox_mAP", "val/coco/bbox_mAP_50")
     )
+    recall, precision = recall_and_precision(Path(config.val_evaluator.ann_file), folder / f"{run.split}.bbox.json")
     return {
         "run": run.described(),
         "mAP": mean,
         "AP50": at_50,
+        "recall": recall,
+        "precision": precision,
         "pictures": run.iterations * config.train_dataloader.batch_size,
         "seconds": round(time.monotonic() - started, 1),
         "cpu_seconds": round(time.process_time() - cpu, 1),
@@ -131,7 +143,7 @@ def config_of(run: Run, folder: Path, out: Path) -> Any:
 
     import headweights.mmdet  # noqa: F401  (custom_imports take effect only while a config is read)
 
-    setting = {**SETTINGS, **PRETRAININGS}[run.setting]
+    setting = {**SETTINGS, **UNLABELLED, **PRETRAININGS}[run.setting]
     data = out / "data" / run.setting
     # Formatting the config would take seconds in each run.
     config = Config.fromfile(CONFIGS / f"{run.detector}.py", format_python_code=False)
@@ -165,9 +177,11 @@ def config_of(run: Run, folder: Path, out: Path) -> Any:
     config.val_dataloader.dataset.update(data_root=f"{held_out}/", metainfo=metainfo)
     config.val_evaluator.update(ann_file=str(held_out / "annotations.json"), outfile_prefix=str(folder / run.split))
     config.train_cfg.update(max_iters=run.iterations, val_interval=run.iterations)
-    if run.weights is not None or run.by_object:
+    if run.weights is not None or run.by_object or run.labelled is not None:
         config.custom_imports = {"imports": ["headweights.mmdet"], "allow_failed_imports": False}
-        hook = {"type": "LossWeightHook", "normalize": True, "interval": 0, "weights": dict(run.weights or {})}
+        hook = {"type": "LossWeightHook", "normalize": run.normalize, "interval": 0, "weights": dict(run.weights or {})}
+        if run.labelled is not None:
+            hook["labelled"] = {name: list(classes) for name, classes in run.labelled.items()}
         config.custom_hooks = [hook]
     if run.start is not None:
         # Layers whose shape depends on the classes keep their random parameters.

@@ -1,4 +1,4 @@
-"""The settings of the study: data, detectors, reasoned weights and sweeps."""
+"""The settings of the studies: data, detectors, reasoned weights and sweeps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mixtures import crowns, digits, letters
+from mixtures import crowns, digits, incomplete, letters
 
 Weights = Mapping[str, Mapping[str, float]]
 
@@ -144,6 +144,30 @@ SETTINGS["digits_40"] = replace(
     make=partial(digits.make, sizes=_MORE_CLEAN),
     by_object=False,
 )
+
+# The study of docs/unlabelled.md. Its arms choose among the data sets: those of the ceiling have the same scenes as the others.
+UNLABELLED = {
+    "unlabelled_classes": Setting(
+        title="one data set labels 0 to 6, one 7 to 9",
+        classes=digits.CLASSES,
+        target="full",
+        others=tuple(incomplete.LABELLED),
+        make=incomplete.make_classes,
+        make_held_out=digits.make_held_out,
+        iterations=150,
+        learning_rates=SETTINGS["digits"].learning_rates,
+    ),
+    "missing_boxes": Setting(
+        title="boxes are missing",
+        classes=digits.CLASSES,
+        target="full",
+        others=tuple(incomplete.MISSING),
+        make=incomplete.make_boxes,
+        make_held_out=digits.make_held_out,
+        iterations=150,
+        learning_rates=SETTINGS["digits"].learning_rates,
+    ),
+}
 
 # Detectors are seldom trained from scratch. Here they start from printed letters in scenes, which do not bias the comparison: all
 # annotations are correct, and there are no digits. Every run of a detector starts from the same parameters.

@@ -37,7 +37,11 @@ class Outcome:
     @property
     def mean(self) -> float:
         """The mean mAP over the seeds."""
-        return statistics.fmean(self.values())
+        return self.mean_of("mAP")
+
+    def mean_of(self, metric: str) -> float:
+        """The mean of a metric over the seeds."""
+        return statistics.fmean(self.values(metric))
 
     @property
     def spread(self) -> float:
@@ -68,10 +72,10 @@ def outcomes(plans: Sequence[Plan], out: Path, seeds: int) -> list[Outcome]:
     return found
 
 
-def difference(one: Outcome, other: Outcome) -> Difference:
-    """The mAP of `one` minus that of `other`, paired by seed, since runs of a seed share data and initial parameters."""
+def difference(one: Outcome, other: Outcome, metric: str = "mAP") -> Difference:
+    """A metric of `one` minus that of `other`, paired by seed, since runs of a seed share data and initial parameters."""
     seeds = sorted(set(one.runs) & set(other.runs))
-    deltas = [one.runs[seed]["mAP"] - other.runs[seed]["mAP"] for seed in seeds]
+    deltas = [one.runs[seed][metric] - other.runs[seed][metric] for seed in seeds]
     mean = statistics.fmean(deltas)
     half = float(t.ppf(0.975, len(deltas) - 1)) * statistics.stdev(deltas) / math.sqrt(len(deltas))
     return Difference(mean, mean - half, mean + half, len(deltas))

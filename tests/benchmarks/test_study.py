@@ -63,7 +63,7 @@ def test_each_data_set_is_wrong_about_what_it_says(data: Path) -> None:
 
 
 def test_what_is_not_wrong_stays_right() -> None:
-    scene = next(digits._scenes("train", 1, np.random.default_rng(0)))
+    scene = next(digits.scenes_of("train", 1, np.random.default_rng(0)))
     wrong = digits.wrong_labels(scene, np.random.default_rng(1))
     assert np.array_equal(wrong.boxes, scene.boxes) and np.array_equal(wrong.image, scene.image)
     jittered = digits.wrong_boxes(scene, np.random.default_rng(1))
