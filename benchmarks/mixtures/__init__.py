@@ -1,1 +1,1 @@
-"""The modules of `benchmarks/study.py`: data sets with different kinds of errors, detectors, arms, runs, statistics, page."""
+"""The modules of `benchmarks/study.py` and `benchmarks/unlabelled.py`: data sets with errors, detectors, arms, runs, pages."""
