@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from itertools import pairwise
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 import pytest
 from mixtures import digits, incomplete
+from mixtures.arms import Arm, Plan
 from mixtures.arms import plans as plans_of_study
 from mixtures.fixed_score import recall_and_precision
 from mixtures.page import put
 from mixtures.run import RESULT, Run, result_of
+from mixtures.schedule import run_all
 from mixtures.settings import ADDRESSES, UNLABELLED
 from mixtures.unlabelled import AS_IS, CEILING, LENGTHS, plans
 from mixtures.unlabelled_page import by_length, parts
+from mmengine.config import Config
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -194,6 +197,32 @@ def test_a_result_that_is_older_than_a_field_of_its_run_still_counts(tmp_path: P
             assert result_of(Run(**{**vars(asked[place]), "normalize": False}), tmp_path / place) is None
             found += 1
     assert found == len(asked) > 50
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("detector", ADDRESSES)
+def test_what_an_arm_says_reaches_the_training(data: Path, detector: str) -> None:
+    place = PurePath("unlabelled_classes") / detector / "short"
+    asked = {name: runs()[str(place / name)] for name in (AS_IS, "labelled", "background", "both")}
+    short = {name: Run(**{**vars(run), "iterations": 2, "start": None}) for name, run in asked.items()}
+
+    def steps() -> Arm:
+        yield [(place / name, run) for name, run in short.items()]
+
+    done: list[Path] = []
+    run_all(
+        [Plan("short", "short", "unlabelled_classes", detector, steps, len(short))],
+        data.parent,
+        2,
+        lambda folder, _: done.append(folder),
+    )
+    assert sorted(folder.name for folder in done) == sorted(short)
+    for name, run in short.items():
+        result = result_of(run, data.parent / place / name)
+        assert result is not None and 0 <= result["recall"] <= 1 and 0 <= result["precision"] <= 1
+        (hook,) = Config.fromfile(next((data.parent / place / name).glob("*.py"))).get("custom_hooks", [{}])
+        assert hook.get("labelled") == (run.labelled and {of: list(classes) for of, classes in run.labelled.items()})
+        assert hook.get("weights", {}) == (run.weights or {})
 
 
 def invented(value: Mapping[str, float], seeds: int) -> list[dict[str, Any]]:
