@@ -7,16 +7,34 @@ none. Which one, is known without looking: what is matched to an object of weigh
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from mmdet.testing import demo_mm_inputs
+from support.object_runs import (
+    BORDER,
+    EVERY_ARCHITECTURE,
+    OBJECTS,
+    ONES,
+    PRIMES,
+    SHARED,
+    WITHOUT_OBJECTS,
+    Run,
+    assert_factors,
+    each,
+    every_architecture,
+    factors,
+    kind,
+    parts_of,
+    ratios,
+    stock_run,
+    translated,
+    weighted_model,
+)
 from support.oracle import summed
 from support.zoo import ZOO, Architecture, copy_of, stock_model, zoo_batch
 from torch import Tensor, nn
@@ -25,28 +43,10 @@ from headweights import WeightError
 from headweights.batch.in_force import InForce, put_in_force
 from headweights.mmdet import make_weighted
 from headweights.mmdet.heads.model_heads import heads_of
-from headweights.mmdet.heads.weighted_head import reason_no_objects
 from headweights.provenance.origin import OBJECT_ORIGINS, OBJECT_WEIGHTS, ORIGINS, Origin, Part
 from headweights.weights.addresses import EVERY_HEAD
 
 pytestmark = pytest.mark.slow
-
-# Heads of the zoo that cannot tell their objects apart, by architecture; "" is the whole architecture.
-WITHOUT_OBJECTS: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("freeanchor", "ga-retinanet", "ga-rpn", "lad", "autoassign"), ("",)),
-    **dict.fromkeys(("centernet", "centernet-update", "cornernet", "centripetalnet"), ("",)),
-    **dict.fromkeys(("solo", "decoupled-solo", "decoupled-solo-light", "solov2"), ("",)),
-    "ddq-detr": ("",),
-    "ga-faster-rcnn": ("rpn_head",),
-    **dict.fromkeys(("crowddet", "crowddet-refine"), ("roi_head.bbox_head",)),
-    **dict.fromkeys(("htc", "detectors-htc"), ("roi_head.semantic_head",)),
-    "scnet": ("roi_head.semantic_head", "roi_head.glbctx_head"),
-    "panoptic-fpn": ("semantic_head",),
-    "yolact": ("mask_head",),
-}
-
-# Run with branches, of which one is labelled by the teacher.
-NOT_RUN = ("soft-teacher",)
 
 # Their matching asks for the classes of the objects: another class may match other predictions.
 MATCHED_BY_CLASS = {
@@ -71,161 +71,8 @@ FURTHER = {"grid-rcnn": 10.0}
 # pixels of boxes; few of the anchors that DetectoRS samples here are matched to an object.
 NOT_SEEN = {"boxinst": "mask_head", **dict.fromkeys(("detectors", "detectors-htc"), "rpn_head")}
 
-# Outputs that several objects have a part in: by the number of the output, in the order of the head's predictions.
-SHARED = {"yolof": 1, "rtmdet-ins": -1}
-
-OBJECTS = (3, 4)  # in the two images
-PRIMES = ((2.0, 3.0, 5.0), (7.0, 11.0, 13.0, 17.0))
-ONES = tuple(tuple(1.0 for _ in primes) for primes in PRIMES)
 # The object of each image that is made another, until one shows in every head: not every head has a match for each object.
 CHOICES = ((1, 2), (0, 0), (2, 1), (0, 3))
-
-
-BORDER = " within the border"
-
-
-def kind(arch: Architecture) -> str:
-    """The name of an architecture that is run in a variant."""
-    return arch.name.removesuffix(BORDER)
-
-
-@cache
-def parts_of(arch: Architecture) -> dict[str, Callable[[str], bool]]:
-    """The heads that tell objects apart."""
-    model = copy_of(stock_model(arch))
-    return {
-        path: chosen for path, chosen in arch.parts.items() if reason_no_objects(make_weighted(model.get_submodule(path))) is None
-    }
-
-
-@lru_cache(maxsize=1)
-def weighted_model(arch: Architecture) -> nn.Module:
-    model = copy_of(stock_model(arch))
-    for path in parts_of(arch):
-        make_weighted(model.get_submodule(path))
-    return model
-
-
-EVERY_ARCHITECTURE = [arch for arch in ZOO if "" not in WITHOUT_OBJECTS.get(arch.name, ()) and arch.name not in NOT_RUN]
-
-
-def each(archs: list[Architecture]) -> pytest.MarkDecorator:
-    """A test for each of these; the tests of an architecture share its models and runs, so they stay in one process."""
-    return pytest.mark.parametrize("arch", [pytest.param(a, marks=pytest.mark.xdist_group(kind(a))) for a in archs], ids=str)
-
-
-every_architecture = each(EVERY_ARCHITECTURE)
-
-Change = Callable[[int, Any], None]
-
-
-class Run:
-    """One loss computation, from the same state and random numbers each time.
-
-    Args:
-        objects: The objects' own weights, image by image.
-        images: The images' weights in every head.
-        change: Changes each image's data sample.
-        datasets: What data sets weigh.
-    """
-
-    def __init__(
-        self,
-        arch: Architecture,
-        model: nn.Module,
-        objects: tuple[tuple[float, ...], ...] | None = None,
-        images: tuple[float, float] | None = None,
-        change: Change | None = None,
-        datasets: dict[str, float] | None = None,
-    ) -> None:
-        self.model = copy_of(model)
-        fields = [{f"{path}.loss_weight": weight for path in parts_of(arch)} for weight in images] if images else None
-        data = zoo_batch(arch, self.model, fields)
-        assert tuple(len(sample.gt_instances) for sample in data["data_samples"]) == OBJECTS
-        for index, sample in enumerate(data["data_samples"]):
-            if objects is not None:
-                sample.gt_instances[OBJECT_WEIGHTS] = torch.tensor(objects[index])
-            if change is not None:
-                change(index, sample)
-        if datasets is not None:
-            table = {name: {EVERY_HEAD: weight} for name, weight in datasets.items()}
-            put_in_force(self.model, InForce(datasets=table))
-        outputs: dict[str, list[Tensor]] = {path: [] for path in parts_of(arch)}
-        for path, heard in outputs.items():
-            self.model.get_submodule(path).register_forward_hook(lambda _, __, out, heard=heard: heard.extend(trained(out)))
-        torch.manual_seed(0)
-        np.random.seed(0)
-        random.seed(0)
-        self.losses: dict[str, Any] = self.model.loss(data["inputs"], data["data_samples"])
-        self.random_state = torch.get_rng_state()
-        self.values: dict[str, dict[str, Tensor]] = {}
-        self.gradients: dict[str, list[Tensor]] = {}
-        self.shared: dict[str, list[Tensor]] = {}
-        for path, chosen in parts_of(arch).items():
-            total = summed(self.losses, chosen)
-            self.values[path] = {
-                name: summed({name: self.losses[name]}) for name in self.losses if "loss" in name and chosen(name)
-            }
-            found = gradients(total, [out for out in outputs[path] if not leads_to(out, outputs[path])])
-            self.shared[path] = [found.pop(SHARED[kind(arch)])] if kind(arch) in SHARED else []
-            self.gradients[path] = found
-
-    def parameter_gradients(self) -> dict[str, Tensor]:
-        named = {name: parameter for name, parameter in self.model.named_parameters() if parameter.requires_grad}
-        found = torch.autograd.grad(summed(self.losses), list(named.values()), retain_graph=True, allow_unused=True)
-        return {name: gradient for name, gradient in zip(named, found) if gradient is not None}
-
-
-def trained(output: Any) -> list[Tensor]:
-    """Every tensor with a gradient in a head's output."""
-    if isinstance(output, Tensor):
-        return [output] if output.requires_grad else []
-    parts = output.values() if isinstance(output, dict) else output if isinstance(output, (list, tuple)) else ()
-    return [tensor for part in parts for tensor in trained(part)]
-
-
-def gradients(loss: Tensor, tensors: list[Tensor]) -> list[Tensor]:
-    found = torch.autograd.grad(loss, tensors, retain_graph=True, allow_unused=True)
-    return [torch.zeros_like(tensor) if gradient is None else gradient for gradient, tensor in zip(found, tensors)]
-
-
-def leads_to(output: Tensor, others: list[Tensor]) -> bool:
-    """Whether other outputs are computed from this one (features that a head hands on): then its gradient is not of one row."""
-    rest = [other for other in others if other is not output]
-    if not rest:
-        return False
-    total = torch.stack([other.sum() for other in rest]).sum()
-    (gradient,) = torch.autograd.grad(total, output, retain_graph=True, allow_unused=True)
-    return gradient is not None and bool(gradient.any())
-
-
-@lru_cache(maxsize=1)
-def stock_run(arch: Architecture) -> Run:
-    return Run(arch, stock_model(arch))
-
-
-@lru_cache(maxsize=1)
-def factors(arch: Architecture) -> dict[str, list[Tensor]]:
-    """What each element's gradient was multiplied by when each object weighed another prime; 0 for no gradient."""
-    return ratios(Run(arch, weighted_model(arch), PRIMES), stock_run(arch))
-
-
-def ratios(weighted: Run, stock: Run) -> dict[str, list[Tensor]]:
-    return {
-        path: [torch.where(alive(other), one / other, 0) for one, other in zip(weighted.gradients[path], stock.gradients[path])]
-        for path in stock.gradients
-    }
-
-
-def alive(gradient: Tensor) -> Tensor:
-    """Where there is a gradient that is more than what rounding leaves."""
-    return gradient.abs() > 1e-5 * gradient.abs().max().clamp(min=1e-20)
-
-
-def assert_factors(actual: dict[str, list[Tensor]], expected: dict[str, list[Tensor]]) -> None:
-    for path, tensors in expected.items():
-        for one, other in zip(actual[path], tensors):
-            torch.testing.assert_close(one, other, rtol=5e-3, atol=1e-6, msg=lambda text, path=path: f"{path}: {text}")
 
 
 @every_architecture
@@ -292,15 +139,6 @@ def test_weights_of_image_and_object_multiply(arch: Architecture) -> None:
     assert_factors(actual, expected)
 
 
-def translated(factor: Tensor, own: dict[float, float]) -> Tensor:
-    """The factors with other weights of the objects in place of the primes."""
-    result = factor.clone()
-    for prime, weight in own.items():
-        result[(factor / prime - 1).abs() < 5e-3] = weight
-    result[(factor - 1).abs() < 5e-3] = 1
-    return result
-
-
 @every_architecture
 def test_a_mixed_picture_weighs_each_object_by_the_part_it_came_from(arch: Architecture) -> None:
     """The first image is mixed of two data sets, a quarter and three quarters; its objects come from both."""
@@ -312,8 +150,8 @@ def test_a_mixed_picture_weighs_each_object_by_the_part_it_came_from(arch: Archi
         else:
             sample.set_metainfo({ORIGINS: (Part(Origin("rendered")),)})
 
-    datasets = {"real": 4.0, "rendered": 0.5}
-    actual = ratios(Run(arch, weighted_model(arch), change=mix, datasets=datasets), stock_run(arch))
+    weights = InForce(datasets={"real": {EVERY_HEAD: 4.0}, "rendered": {EVERY_HEAD: 0.5}})
+    actual = ratios(Run(arch, weighted_model(arch), change=mix, weights=weights), stock_run(arch))
     background = 0.25 * 4.0 + 0.75 * 0.5
     of_image = ratios(Run(arch, weighted_model(arch), images=(background, 0.5)), stock_run(arch))
     own = dict(zip(PRIMES[0], (0.5 / background, 4.0 / background, 0.5 / background))) | dict.fromkeys(PRIMES[1], 1.0)

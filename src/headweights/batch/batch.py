@@ -12,6 +12,8 @@ from headweights.gating.gate import as_tensor
 from headweights.gating.matching import WeightTables
 from headweights.weights.addresses import Address, most_specific
 
+_NOTHING: frozenset[int] = frozenset()
+
 
 @dataclass(frozen=True)
 class PartWeights:
@@ -21,42 +23,59 @@ class PartWeights:
         dataset: The weights of the data set that the part is from.
         own: The weights of the image that the part is from. They multiply with those of the data set.
         share: The part's share of the image's area.
+        unlabelled: The classes that the data set does not label, as indices.
     """
 
     dataset: Mapping[Address, float]
     own: Mapping[Address, float]
     share: float = 1.0
+    unlabelled: frozenset[int] = _NOTHING
+
+    @property
+    def has_background(self) -> bool:
+        """Whether some weight is about the background alone."""
+        return any(address.background for addresses in (self.dataset, self.own) for address in addresses)
+
+    def weight(self, head: str, loss: str, background: bool = False) -> float:
+        """Returns the weight in a loss of the head at a path: of its objects, or of the background."""
+        return most_specific(self.dataset, head, loss, 1.0, background) * most_specific(self.own, head, loss, 1.0, background)
 
 
 @dataclass(frozen=True, eq=False)
 class ImageWeights:
     """What an image weighs in each loss.
 
-    As a whole, a mixed image weighs the mean of its parts by area. An object weighs what the part that it is from weighs, times
-    its own weight.
+    As a whole, a mixed image weighs the mean of its parts by area, and so does its background. An object weighs what the part
+    that it is from weighs, times its own weight. Nobody knows which part a prediction lies in, so a class counts as labelled only
+    if every part labels it.
 
     Args:
         name: What errors call the image.
         parts: The weights of its parts.
-        objects: The number of its objects.
+        objects: Its objects: any tensor with a row for each. None where it has none.
         own: The objects' own weights, shape (objects,). None where they have none.
         part_of: The index of the part that each object is from, shape (objects,). None where there is one part.
     """
 
     name: str
     parts: Sequence[PartWeights]
-    objects: int = 0
+    objects: Tensor | None = None
     own: Tensor | None = None
     part_of: Tensor | None = None
 
     @property
     def is_plain(self) -> bool:
-        """Whether every object weighs what the image weighs."""
-        return self.own is None and self.part_of is None
+        """Whether its objects and its background weigh what the image weighs."""
+        return self.own is None and self.part_of is None and not any(part.has_background for part in self.parts)
 
-    def weight(self, head: str, loss: str) -> float:
-        """Returns what the image as a whole weighs in a loss of the head at a path."""
-        weights = self._of_parts(head, loss)
+    @property
+    def unlabelled(self) -> frozenset[int]:
+        """The classes that do not count as labelled, as indices."""
+        return _NOTHING.union(*(part.unlabelled for part in self.parts))
+
+    def weight(self, head: str, loss: str, background: bool = False) -> float:
+        """Returns what the image as a whole, or its background, weighs in a loss of the head at a path."""
+        weights = self._of_parts(head, loss, background)
         return weights[0] if len(weights) == 1 else sum(part.share * weight for part, weight in zip(self.parts, weights))
 
     def object_weights(self, head: str, loss: str) -> Tensor | None:
@@ -68,8 +87,8 @@ class ImageWeights:
             weights = as_tensor([self.weight(head, loss)], self.own)
         return weights if weights is None or self.own is None else weights * self.own
 
-    def _of_parts(self, head: str, loss: str) -> list[float]:
-        return [most_specific(part.dataset, head, loss, 1.0) * most_specific(part.own, head, loss, 1.0) for part in self.parts]
+    def _of_parts(self, head: str, loss: str, background: bool = False) -> list[float]:
+        return [part.weight(head, loss, background) for part in self.parts]
 
 
 class Batch:
@@ -91,8 +110,12 @@ class Batch:
 
     @property
     def has_objects(self) -> bool:
-        """Whether some object may weigh other than its image: it has a weight of its own, or was mixed in."""
+        """Whether objects or the background may weigh other than their image: by their own weights, or because it is mixed."""
         return not all(image.is_plain for image in self.images)
+
+    def of(self, images: Sequence[int]) -> Batch:
+        """Returns the images at some indices, as a batch."""
+        return Batch([self.images[image] for image in images], self._scales)
 
     def image_weights(self, path: str, loss: str) -> tuple[float, ...] | None:
         """Returns one weight an image for a loss of the head at a path, or None where all of them are 1.
@@ -127,17 +150,45 @@ class Batch:
             no object, then the weight of each object. An assigner's 1-based ``gt_inds`` index it.
         """
         given = [image.object_weights(path, loss) for image in self.images]
-        like = next((weights for weights in given if weights is not None), None)
-        if like is None:
+        of_images = [image.weight(path, loss) for image in self.images]
+        backgrounds = [image.weight(path, loss, background=True) for image in self.images]
+        if all(weights is None for weights in given) and backgrounds == of_images:
             return None
         scale = self._scale(path, loss)
-        of_images = self.image_weights(path, loss) or (1.0,) * len(self)
-        return [
-            torch.cat([as_tensor([of_image], like), scale * weights])
-            if weights is not None
-            else like.new_full((1 + image.objects,), of_image)
-            for image, weights, of_image in zip(self.images, given, of_images)
-        ]
+        tables = []
+        for image, weights, of_image, background in zip(self.images, given, of_images, backgrounds):
+            if weights is None:
+                count = len(image.objects) if image.objects is not None else 0
+                table = torch.tensor([background, *[of_image] * count], dtype=torch.float32)
+                tables.append(scale * (table if image.objects is None else table.to(image.objects.device, non_blocking=True)))
+            else:
+                tables.append(scale * torch.cat([as_tensor([background], weights), weights]))
+        return tables
+
+    @property
+    def has_unlabelled(self) -> bool:
+        """Whether some class does not count as labelled in some image."""
+        return any(image.unlabelled for image in self.images)
+
+    def unlabelled(self, classes: int, like: Tensor) -> Tensor:
+        """Returns which classes do not count as labelled, bool of shape (images, classes), on the device of another tensor."""
+        rows = [[number in image.unlabelled for number in range(classes)] for image in self.images]
+        return torch.tensor(rows, dtype=torch.bool).view(-1, classes).to(like.device, non_blocking=True)
+
+    def class_tables(self, classes: int, like: Tensor) -> WeightTables:
+        """Returns what a prediction learns about each class, depending on what it is matched to.
+
+        Args:
+            classes: The number of classes.
+            like: A tensor on the device of the predictions.
+
+        Returns:
+            A tensor of shape (1 + objects of the image, classes) for each image: for whatever matches no object, 0 for the
+            classes that do not count as labelled and 1 for the others; for each object, 1 for all.
+        """
+        labelled = (~self.unlabelled(classes, like)).float()
+        counts = [0 if image.objects is None else len(image.objects) for image in self.images]
+        return [torch.cat([row[None], row.new_ones(count, classes)]) for row, count in zip(labelled, counts)]
 
     def _scale(self, path: str, loss: str) -> float:
         return self._scales.get((path, loss), 1.0)

@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 
 from torch import nn
 
+from headweights.batch.batch import PartWeights
 from headweights.errors import WeightError
 from headweights.weights.addresses import Address
 
@@ -19,10 +20,14 @@ class InForce:
     Args:
         datasets: The weights of each data set by address. An address without a weight weighs 1. Empty where no mix is weighed.
         scales: A factor on all weights of a loss, by (head path, loss). Default: 1.
+        unlabelled: The classes that each data set does not label, as indices. Default: none.
+        classifying: The paths of the heads that leave these classes out. Default: none.
     """
 
     datasets: Mapping[str, Mapping[Address, float]] = field(default_factory=dict)
     scales: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    unlabelled: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    classifying: frozenset[str] = frozenset()
 
     def weights_of(self, dataset: str | None) -> Mapping[Address, float]:
         """Returns the weights of a data set.
@@ -39,6 +44,20 @@ class InForce:
                 "its annotations anew has lost the name."
             )
         return self.datasets.get(dataset, {}) if dataset is not None else {}
+
+    def part(self, dataset: str | None, own: Mapping[Address, float], share: float = 1.0) -> PartWeights:
+        """Returns what an image of a data set weighs, or a part of one.
+
+        Args:
+            dataset: The name of the data set. None where it has none.
+            own: The image's own weights.
+            share: The part's share of the image's area. Default: 1.
+
+        Raises:
+            WeightError: See :meth:`weights_of`.
+        """
+        unlabelled = self.unlabelled.get(dataset, frozenset()) if dataset is not None else frozenset()
+        return PartWeights(self.weights_of(dataset), own, share, unlabelled)
 
 
 _NOTHING = InForce()

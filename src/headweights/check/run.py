@@ -59,8 +59,10 @@ def checked(path: Path) -> Checked:
     if result.model is None:
         return result
     normalize, objects = arguments.get("normalize") is True, arguments.get("objects") is not False
-    result.mix, stops = mix_of(result.model, sources, None if result.hook is None else block, normalize, objects)
-    result.problems += [*stops, *problems_of(result.mix, result.length)]
+    labelled = arguments.get("labelled") if isinstance(arguments.get("labelled"), Mapping) else {}
+    given = None if result.hook is None else block
+    result.mix, found = mix_of(result.model, sources, given, normalize, objects, labelled)
+    result.problems += [*found, *problems_of(result.mix, result.length)]
     return result
 
 

@@ -78,6 +78,12 @@ class SliceGate:
         return gated
 
 
+def gate_each_element(predictions: Tensor, weights: Tensor) -> Tensor:
+    """Like :func:`gate_gradient`, with weights of any shape that broadcasts to that of the predictions."""
+    gated: Tensor = _Gate.apply(predictions, weights, None)  # type: ignore[no-untyped-call]
+    return gated
+
+
 def gate_gradient_later(predictions: Tensor, weights: Callable[[], Tensor]) -> Tensor:
     """Like :func:`gate_gradient`, but asks for the weights in the backward pass.
 

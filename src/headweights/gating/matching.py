@@ -19,7 +19,8 @@ from headweights.gating.gate import gate_gradient_later
 # Stands for all losses together, where the name of one loss could be given. No loss has this name.
 WHOLE = ""
 
-# One tensor (1 + objects,) per image: the weight of the background, then the weight of each object.
+# One tensor (1 + objects,) per image: the weight of the background, then the weight of each object. Or one of shape (1 + objects,
+# classes) for class scores, with a weight for each class.
 WeightTables: TypeAlias = Sequence[Tensor]
 
 
@@ -58,7 +59,7 @@ class MatchedQueries:
         self.numbers: list[Tensor] = []
 
     def rows(self, tables: WeightTables, start: int | None = None) -> Tensor:
-        """Looks up the weight of each query of a layer, shape (images, queries).
+        """Looks up the weight of each query of a layer, shape (images, queries) or (images, queries, classes).
 
         Args:
             tables: The weight tables of the images.
@@ -75,6 +76,6 @@ class MatchedQueries:
 
         def weights() -> Tensor:
             rows = self.rows(tables, start)
-            return rows.view(*rows.shape, *[1] * (dimensions - 2))
+            return rows.view(*rows.shape, *[1] * (dimensions - rows.ndim))
 
         return gate_gradient_later(prediction, weights)

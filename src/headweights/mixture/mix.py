@@ -28,6 +28,8 @@ class DataSet:
         fields: The weights that its pipelines set in the metainfo. They win over the block at the same address.
         own: The mean of its images' own weights, by (head path, loss).
         weighted_objects: How many of its objects weigh other than 1 by themselves, and the mean weight of all its objects.
+        labelled: Those of its classes that it labels. None stands for all of them.
+        objects_by_class: The number of its objects by class; None where it is unknown.
     """
 
     name: str
@@ -39,6 +41,14 @@ class DataSet:
     fields: Mapping[Address, float] = field(default_factory=dict)
     own: Callable[[str, str], float] = lambda head, loss: 1.0
     weighted_objects: tuple[int, float] = (0, 1.0)
+    labelled: tuple[str, ...] | None = None
+    objects_by_class: Mapping[str, int] | None = None
+
+    @property
+    def unlabelled(self) -> frozenset[int]:
+        """The indices of the classes that it does not label."""
+        labelled = self.classes if self.labelled is None else self.labelled
+        return frozenset(number for number, name in enumerate(self.classes) if name not in labelled)
 
 
 @dataclass(frozen=True)
@@ -69,6 +79,7 @@ class Mix:
         block: The weights of the hook's block, by data set and address; see :func:`addressed_block`.
         normalize: Whether the weights of each loss are scaled to a mean of 1 over the mix, at every moment. They then shift
             weight between data sets and leave the head's effective learning rate alone. Default: False.
+        classifying: The losses that score classes and can leave out those that a data set does not label, as (head path, loss).
     """
 
     def __init__(
@@ -77,7 +88,10 @@ class Mix:
         book: AddressBook,
         block: Mapping[str, Mapping[Address, Weight]],
         normalize: bool = False,
+        classifying: Collection[tuple[str, str]] = (),
     ) -> None:
+        self.classifying = frozenset(classifying)
+        self._unlabelled = {dataset.name: dataset.unlabelled for dataset in datasets if dataset.unlabelled}
         self.datasets = {dataset.name: dataset for dataset in datasets}
         self.book = book
         self.normalize = normalize
@@ -98,16 +112,16 @@ class Mix:
         """Every (head path, loss) that has a weight of its own."""
         return self.book.terms
 
-    def given(self, dataset: str, head: str, loss: str) -> Given:
-        """Returns the most specific weight that was given for a loss of the head at a path."""
+    def given(self, dataset: str, head: str, loss: str, background: bool = False) -> Given:
+        """Returns the most specific weight that was given for a loss of the head at a path: for objects or the background."""
         candidates = {address: Given(weight, "hook") for address, weight in self._block.get(dataset, {}).items()}
         for address, value in self.datasets[dataset].fields.items():
             candidates[address] = Given(Constant(value), "pipeline")
-        return most_specific(candidates, head, loss, Given(Constant(1.0), "default"))
+        return most_specific(candidates, head, loss, Given(Constant(1.0), "default"), background)
 
-    def weight(self, dataset: str, head: str, loss: str, moment: Moment = START) -> float:
+    def weight(self, dataset: str, head: str, loss: str, moment: Moment = START, background: bool = False) -> float:
         """Returns the weight of a data set in a loss as given: not normalised, without its images' own weights."""
-        return self.given(dataset, head, loss).weight.at(moment.iteration, moment.epoch)
+        return self.given(dataset, head, loss, background).weight.at(moment.iteration, moment.epoch)
 
     def effective(self, dataset: str, head: str, loss: str, moment: Moment = START) -> float:
         """Returns the mean weight of a data set's images: as given, times their own weights, normalised."""
@@ -128,11 +142,26 @@ class Mix:
         before = self._in_force
         if before is not None and not self._changing:
             return before
-        weights = {name: self._weights_of(name, moment) for name in (self.datasets if before is None else self._changing)}
+        names = self.datasets if before is None else self._changing
+        weights: dict[str, Mapping[Address, float]] = {} if before is None else {**before.datasets}
+        weights.update({name: self._weights_of(name, moment) for name in names})
         terms = {*self.terms, *((head, "") for head in self.book.weighted)}
         scales = {term: self._scale(*term, moment) for term in terms} if self.normalize else {}
-        self._in_force = InForce(weights if before is None else {**before.datasets, **weights}, scales)
+        self._in_force = InForce(weights, scales, self._unlabelled, frozenset(head for head, _ in self.classifying))
         return self._in_force
+
+    def moments(self, moment_of: Callable[[Schedule, int], Moment] | None = None) -> list[Moment]:
+        """Returns the moments at which some weight is set: the start, and the points of the schedules.
+
+        Args:
+            moment_of: Converts a time of a schedule to a moment. Default: None, the time in its own unit and 0 in the other.
+        """
+
+        def alone(schedule: Schedule, time: int) -> Moment:
+            return Moment(time, 0) if schedule.by == "iter" else Moment(0, time)
+
+        times = {(moment_of or alone)(schedule, time) for _, _, schedule in self.schedules for time, _ in schedule.points}
+        return sorted({START, *times}, key=lambda moment: (moment.iteration, moment.epoch))
 
     @property
     def schedules(self) -> Iterable[tuple[str, Address, Schedule]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from headweights.mixture.mix import START, Mix, Moment
+from headweights.mixture.mix import Mix, Moment
 from headweights.weights.addresses import listed, target_of
 from headweights.weights.schedules import Schedule
 
@@ -55,8 +55,7 @@ def problems_of(mix: Mix, length: Length = Length()) -> Iterator[Problem]:
     yield from _classes(mix)
     if not mix.is_known:
         return
-    moments = {START, *(length.moment(schedule, time) for _, _, schedule in mix.schedules for time, _ in schedule.points)}
-    yield from _terms(mix, sorted(moments, key=lambda moment: (moment.iteration, moment.epoch)))
+    yield from _terms(mix, mix.moments(length.moment))
 
 
 def _terms(mix: Mix, moments: list[Moment]) -> Iterator[Problem]:
@@ -93,6 +92,18 @@ def _terms(mix: Mix, moments: list[Moment]) -> Iterator[Problem]:
             f"The mean weight over the mix is {mean} in {listed(terms, _TERMS_SHOWN)}: it acts like a learning rate times {mean} "
             "there. normalize=True rescales the weights to a mean of 1.",
         )
+
+
+def wrong_backgrounds(mix: Mix) -> Iterator[str]:
+    """Yields the losses in which the background weighs 0 in every data set, and an address says so."""
+    moments = mix.moments()
+    for head, loss in mix.terms:
+        given = [mix.given(name, head, loss, background=True) for name in mix.datasets]
+        of_objects = [mix.given(name, head, loss) for name in mix.datasets]
+        silent = not any(one.weight.at(moment.iteration, moment.epoch) for one in given for moment in moments)
+        if mix.book.has_background(head, loss) and silent and given != of_objects:
+            target = f"{head}.{loss}" if loss else head
+            yield f"weights: the background weighs 0 in {target} in every data set, so nothing teaches it what is no object."
 
 
 def _schedules(mix: Mix, length: Length) -> Iterator[Problem]:

@@ -13,10 +13,15 @@ def _are_names(value: Any) -> bool:
     return is_list and all(isinstance(name, str) and name for name in value)
 
 
+def _are_labels(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(_are_names(names) or names == "categories" for names in value.values())
+
+
 # What each must be if it is given, in code and in words.
 _SETTINGS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "datasets": (_are_names, "a list of names, one for each data set"),
     "images": (lambda value: isinstance(value, Mapping), "a table: dict(<data set>=<where its weights are>, ...)"),
+    "labelled": (_are_labels, "a table: dict(<data set>=[<class>, ...]), or 'categories' in place of the list"),
     "normalize": (lambda value: isinstance(value, bool), "True or False"),
     "objects": (lambda value: isinstance(value, bool), "True or False"),
     "target": (lambda value: isinstance(value, str) and value != "", "the name of a data set"),

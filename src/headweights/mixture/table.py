@@ -9,9 +9,10 @@ from rich.box import ASCII
 from rich.console import Console
 from rich.table import Table
 
+from headweights.mixture.labelled import labels_in_words
 from headweights.mixture.mix import START, DataSet, Mix
 from headweights.weights.addresses import at_or_below
-from headweights.weights.schedules import Constant
+from headweights.weights.schedules import Constant, Weight
 
 _BY_PIPELINE = "*"
 _NOTE = f"{_BY_PIPELINE} set by the data set's pipeline, which wins over the hook's block"
@@ -32,7 +33,7 @@ def _columns(mix: Mix, path: str) -> list[tuple[str, Term]]:
     """The columns of the heads at or below a path."""
 
     def cells(term: Term) -> Any:
-        return [(mix.given(name, *term), mix.shares(*term)[name]) for name in mix.datasets]
+        return [(mix.given(name, *term), _background(mix, name, term), mix.shares(*term)[name]) for name in mix.datasets]
 
     terms = [term for term in mix.terms if at_or_below(term[0], path)]
     if all(cells(term) == cells(terms[0]) for term in terms):
@@ -47,7 +48,8 @@ def _columns(mix: Mix, path: str) -> list[tuple[str, Term]]:
 def table_of(mix: Mix) -> Table:
     """Returns the table: for each data set its images, its objects, and in each head its weight and, in brackets, its share.
 
-    Where nobody counted objects, as for data sets that are read item by item, there is no column for them.
+    Where nobody counted objects, as for data sets that are read item by item, there is no column for them. There is one for the
+    classes that each labels where some data set does not label all.
     """
     heads = columns(mix)
     caption = "in brackets: the effective share, images drawn x weight" if mix.is_known else "shares are not known"
@@ -58,12 +60,17 @@ def table_of(mix: Mix) -> Table:
     table.add_column("images", justify="right")
     if has_objects:
         table.add_column("objects", justify="right")
+    labels = any(dataset.labelled is not None for dataset in mix.datasets.values())
+    if labels:
+        table.add_column("labels", overflow="fold")
     for title, _ in heads:
         table.add_column(title, justify="right", overflow="fold")
     for dataset in mix.datasets.values():
         cells = [_cell(mix, dataset.name, term) for _, term in heads]
         objects = [_objects(dataset)] if has_objects else []
-        table.add_row(dataset.name, _count(dataset.images), *objects, *cells)
+        labelled = dataset.classes if dataset.labelled is None else dataset.labelled
+        words = [labels_in_words(labelled, dataset.classes)] if labels else []
+        table.add_row(dataset.name, _count(dataset.images), *objects, *words, *cells)
         if any(_BY_PIPELINE in cell for cell in cells) and _NOTE not in caption:
             caption += f"; {_NOTE}"
     table.caption = caption
@@ -75,7 +82,15 @@ def _cell(mix: Mix, dataset: str, term: Term) -> str:
     weight = str(given.weight) + _BY_PIPELINE * (given.source == "pipeline")
     if isinstance(given.weight, Constant) and abs(mix.effective(dataset, *term) - given.weight.value) > 1e-9:
         weight += f" -> {mix.effective(dataset, *term):.3g}"  # because of its images' own weights or the normalisation
+    background = _background(mix, dataset, term)
+    weight += "" if background is None else f", background {background}"
     return f"{weight} ({mix.shares(*term)[dataset]:.1%})" if mix.is_known else weight
+
+
+def _background(mix: Mix, dataset: str, term: Term) -> Weight | None:
+    """The weight of the background, where it differs from that of the objects."""
+    given, background = mix.given(dataset, *term), mix.given(dataset, *term, background=True)
+    return background.weight if mix.book.has_background(*term) and background.weight != given.weight else None
 
 
 def _count(number: int | None) -> str:
@@ -106,6 +121,7 @@ def records(mix: Mix) -> list[dict[str, Any]]:
             "weight": mix.weight(name, head, loss, START),
             "effective_weight": mix.effective(name, head, loss, START),
             "schedule": None if isinstance(given.weight, Constant) else given.weight.as_given(),
+            "background": mix.weight(name, head, loss, START, background=True) if _background(mix, name, (head, loss)) else None,
             "source": given.source,
             "share": mix.shares(head, loss)[name],
         }

@@ -43,6 +43,7 @@ class DataSetRecord(RecordPart):
     objects: Whole | None = None
     drawn: FiniteFloat | None = None  # its share of the images drawn; the shares of all data sets sum to 1
     classes: list[str] = []
+    labelled: list[str] | None = None  # those of the classes that it labels; None if all of them
     samples: list[Sample] = []
 
 
@@ -72,6 +73,7 @@ class WeightRecord(RecordPart):
     weight: FiniteFloat  # at the start of the training
     effective_weight: FiniteFloat | None = None  # after normalisation, times the mean of the images' own weights
     schedule: ScheduleRecord | None = None
+    background: FiniteFloat | None = None  # of predictions that are matched to no object; None if they weigh the same
     source: str = ""  # who set it: "hook", "pipeline" or "default"
     share: FiniteFloat | None = None  # of the loss: images drawn times weight, over the sum of all data sets
 

@@ -118,8 +118,9 @@ def make_plan(
     space = Space(hook["target"], tuple(n for n in names if n != hook["target"]), _addresses(heads, book), low, high)
     own_block = parse_block(weights)
     everywhere = parse_block({**weights, **space.block(weights, space.unweighted)})
-    _, stopping = mix_of(built.model, sources, everywhere, hook["normalize"], hook.get("objects") is not False)
-    problems = [*(problem.message for problem in stopping), *_shadowed(sources, space, book)]
+    counted = hook.get("objects") is not False
+    _, found = mix_of(built.model, sources, everywhere, hook["normalize"], counted, hook.get("labelled"))
+    problems = [*(problem.message for problem in found if problem.stops), *_shadowed(sources, space, book)]
     if problems:
         raise WeightError("\n".join(dict.fromkeys(problems)))
     own, why = space.own(own_block, book, hook["normalize"])

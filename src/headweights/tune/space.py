@@ -78,7 +78,9 @@ class Space:
         for dataset in (self.target, *self.datasets):
             for target in _table(weights, dataset):
                 at = book.at(target)
-                inside = [a for a in searched if at.specificity > a.specificity and a.covers(at.path, at.loss or "")]
+                inside = [
+                    a for a in searched if at.specificity > a.specificity and a.covers(at.path, at.loss or "", at.background)
+                ]
                 if inside and target not in self.addresses:
                     kept.append((dataset, target))
         return kept
@@ -140,4 +142,4 @@ def _weight_at(given: Mapping[str, Weight], target: str, book: AddressBook) -> W
     """The weight of a data set at an address as a whole: the most specific of those at or above the address."""
     address = book.at(target)
     by_address = {book.at(name): weight for name, weight in given.items()}
-    return most_specific(by_address, address.path, address.loss or "", Constant(1.0))
+    return most_specific(by_address, address.path, address.loss or "", Constant(1.0), address.background)

@@ -19,10 +19,10 @@ from mmdet.registry import TRANSFORMS
 
 from headweights.mmdet.data.frame import Frame, with_frame
 from headweights.mmdet.data.packing import MIXING_IS_RECORDED
-from headweights.mmdet.data.source_datasets import source_datasets, steps
+from headweights.mmdet.data.source_datasets import SourceDataset, source_datasets, steps
 from headweights.mmdet.data.trace import LABELS, PROVENANCE, trace, trace_of
 from headweights.patching import replaced
-from headweights.provenance.origin import Provenance, mix_provenance
+from headweights.provenance.origin import Provenance, distinct, mix_provenance
 
 Results = dict[str, Any]
 Transform = Callable[[Any, Results], Any]
@@ -62,6 +62,16 @@ def keep_origins(data: Any) -> None:
             setattr(step, MIXING_IS_RECORDED, True)
         elif any(isinstance(step, base) for base in _KEEPING):
             step.__class__ = with_origins(step.__class__)
+
+
+def mixed_together(sources: Sequence[SourceDataset]) -> list[list[SourceDataset]]:
+    """Returns the groups of data sets whose images the mixing steps of a wrapper around them mix with each other."""
+    groups: dict[int, list[SourceDataset]] = {}
+    for source in sources:
+        for step in steps(source.outer):
+            if isinstance(step, tuple(base for base, keeping in _KEEPING.items() if keeping is not None)):
+                groups.setdefault(id(step), []).append(source)
+    return distinct(group for group in groups.values() if len(group) > 1)
 
 
 class _WithOrigins(ABCMeta):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import numbers
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import Any
 
@@ -34,12 +35,14 @@ class Objects:
         weighted: How many of them weigh other than 1.
         mean: The mean weight of all that are not ignored.
         are_weighted: Whether some object, ignored or not, has a weight other than 1.
+        by_label: How many of them have each class label.
     """
 
     count: int | None = None
     weighted: int = 0
     mean: float = 1.0
     are_weighted: bool = False
+    by_label: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,7 @@ class SourceDataset:
         if self.images is None or not hasattr(self.dataset, "get_data_info"):
             return Objects()
         count, weighted, total, are_weighted = 0, 0, 0.0, False
+        by_label: Counter[int] = Counter()
         for number in range(self.images):
             instances = self.dataset.get_data_info(number).get("instances")
             if instances is None:
@@ -109,7 +113,14 @@ class SourceDataset:
                 weight = float(weight) if isinstance(weight, numbers.Real) else 1.0
                 if not instance.get("ignore_flag"):
                     count, weighted, total = count + 1, weighted + (weight != 1), total + weight
-        return Objects(count, weighted, total / count if count else 1.0, are_weighted)
+                    by_label[instance.get("bbox_label", 0)] += 1
+        return Objects(count, weighted, total / count if count else 1.0, are_weighted, by_label)
+
+    @property
+    def objects_by_class(self) -> dict[str, int] | None:
+        """The number of its objects by class. None where it does not list them."""
+        counts = self.objects.by_label
+        return None if self.objects.count is None else {name: counts.get(label, 0) for label, name in enumerate(self.classes)}
 
     @property
     def fields(self) -> dict[str, Any]:

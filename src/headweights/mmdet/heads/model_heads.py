@@ -34,6 +34,7 @@ class ModelHeads:
         self.weighed_by_roi_head: set[str] = set()
         weighted: dict[str, tuple[str, ...]] = {}
         stock: dict[str, str] = {}
+        backgrounds: dict[str, tuple[str, ...] | str] = {}
         # Semi-supervised teachers have the same heads as the student and compute no loss.
         semi_supervised = [path for path, module in modules_by_path(model) if isinstance(module, SemiBaseDetector)]
         teachers = tuple(f"{path}.teacher.".lstrip(".") for path in semi_supervised)
@@ -46,10 +47,11 @@ class ModelHeads:
                 continue
             if isinstance(module, WeightedHead):
                 weighted[path] = () if path in self.weighed_by_roi_head else module.addressable_losses
+                backgrounds[path] = _background(module) if path not in self.weighed_by_roi_head else ("",)
                 self._paths[module] = path
             elif path and computes_loss(type(module)):
                 stock[path] = type(module).__name__
-        self.book = AddressBook(weighted, stock)
+        self.book = AddressBook(weighted, stock, backgrounds=backgrounds)
         self._found: dict[str, Address | None] = {}
 
     def path_of(self, head: nn.Module) -> str:
@@ -99,6 +101,16 @@ class ModelHeads:
                 stock = ", ".join(f"{path} (stock {cls})" for path, cls in left_alone.items())
                 print_log(f"headweights: {address.field} acts on {heads} and leaves alone {stock}", logger="current")
         return self._found[name]
+
+
+def _background(head: WeightedHead) -> tuple[str, ...] | str:
+    """The losses of a head that learn from the background, or why the background cannot have a weight of its own."""
+    if getattr(head, "num_stuff_classes", 0):
+        return "its regions of stuff are no objects, and no background either"
+    reason = head.reason_no_objects
+    if reason == NO_OBJECTS:
+        return ()
+    return head.losses_with_background if reason is None else reason
 
 
 # Where torch.compile, FSDP and activation checkpointing keep the module that they wrap.

@@ -12,12 +12,13 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from mmdet.structures import TrackDataSample
 from torch import nn
 
-from headweights.batch.batch import Batch, ImageWeights, PartWeights
+from headweights.batch.batch import Batch, ImageWeights
 from headweights.batch.current import published, publishing, weighs
 from headweights.batch.in_force import InForce, in_force
 from headweights.errors import WeightError
@@ -108,19 +109,18 @@ class DetectorBatch(Batch):
         origins: Sequence[Part] = sample.get(ORIGINS) or (Part(Origin()),)
         try:
             parts = [
-                PartWeights(
-                    {**self.in_force.weights_of(part.origin.dataset), **fields},
-                    {self.model.book.at(target): weight for target, weight in part.origin.weights.items()},
-                    part.share,
-                )
+                replace(of_part, dataset={**of_part.dataset, **fields})
                 for part in origins
+                for own in [{self.model.book.at(target): weight for target, weight in part.origin.weights.items()}]
+                for of_part in [self.in_force.part(part.origin.dataset, own, part.share)]
             ]
         except WeightError as error:
             raise WeightError(f"image {name} {error}") from None
         objects = sample.get("gt_instances")
         if objects is None:
             return ImageWeights(name, parts)
-        return ImageWeights(name, parts, len(objects), objects.get(OBJECT_WEIGHTS), objects.get(OBJECT_ORIGINS))
+        labels = objects.get("labels")
+        return ImageWeights(name, parts, labels, objects.get(OBJECT_WEIGHTS), objects.get(OBJECT_ORIGINS))
 
 
 def batch_of(model: nn.Module, data_samples: Sequence[Any]) -> DetectorBatch:

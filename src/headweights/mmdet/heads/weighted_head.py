@@ -13,7 +13,14 @@ NOT_KNOWN = "how it matches its predictions to objects is unknown"
 
 
 class WeightedHead(nn.Module, metaclass=ABCMeta):
-    """A head whose losses are weighted. Each mechanism is a subclass, which is mixed into a stock head."""
+    """A head whose losses are weighted. Each mechanism is a subclass, which is mixed into a stock head.
+
+    Attributes:
+        loss_methods: The methods through which the head's predictions enter its loss
+            (:mod:`headweights.mmdet.weighting.entry_points`).
+    """
+
+    loss_methods: tuple[Any, ...] = ()
 
     @staticmethod
     @abstractmethod
@@ -39,6 +46,11 @@ class WeightedHead(nn.Module, metaclass=ABCMeta):
     @abstractmethod
     def reason_no_objects(self) -> str | None:
         """Why the head cannot give each object a weight of its own, as the end of a sentence. None where it can."""
+
+    @property
+    @abstractmethod
+    def losses_with_background(self) -> tuple[str, ...]:
+        """Those of its losses that learn from predictions that are matched to no object; ``''`` where none can be addressed."""
 
 
 def reason_no_objects(head: nn.Module) -> str | None:

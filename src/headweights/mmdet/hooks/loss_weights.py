@@ -31,7 +31,7 @@ from headweights.mmdet.hooks.run_record import describe_run
 from headweights.run_record.file import write_record
 from headweights.weights.block import parse_block
 
-_ARGUMENTS = ("weights", "datasets", "images", "normalize", "target", "interval", "objects")
+_ARGUMENTS = ("weights", "datasets", "images", "normalize", "target", "interval", "objects", "labelled")
 
 
 @HOOKS.register_module()
@@ -61,6 +61,9 @@ class LossWeightHook(Hook):
         interval: Iterations between measurements of what each data set contributes to each head; see
             :class:`headweights.mmdet.hooks.contributions.ContributionHook`. 0 for none. Default: None, the logger's.
         objects: Whether the weights that annotation files give to objects count. Default: True.
+        labelled: By data set: the classes that it labels, or ``'categories'``, those that its annotation file lists. In its
+            images, what is matched to no object does not learn that it is none of the other classes. Default: None, all label all
+            classes.
 
     Raises:
         WeightError: When it is built: a weight is invalid. Before the first iteration: a name, target or file does not exist,
@@ -78,6 +81,7 @@ class LossWeightHook(Hook):
         target: str | None = None,
         interval: int | None = None,
         objects: bool = True,
+        labelled: Mapping[str, Any] | None = None,
         **unknown: Any,
     ) -> None:
         for name in unknown:
@@ -93,6 +97,7 @@ class LossWeightHook(Hook):
             objects=objects,
             target=target,
             interval=interval,
+            labelled=labelled,
         )
         self.names = datasets
         self.images = dict(images or {})
@@ -100,6 +105,7 @@ class LossWeightHook(Hook):
         self.target = target
         self.interval = interval
         self.objects = objects
+        self.labelled = dict(labelled or {})
         self.sources: list[SourceDataset] = []
         self.mix: Mix | None = None
 
@@ -131,15 +137,15 @@ class LossWeightHook(Hook):
                 "know whose images they see. Put the decorator @headweights.mmdet.publishes_batch on the class that has one, and "
                 "train that."
             )
-        self.mix, problems = mix_of(model, self.sources, self.block, self.normalize, self.objects)
-        if problems:
-            raise WeightError("\n".join(problem.message for problem in problems))
+        self.mix, problems = mix_of(model, self.sources, self.block, self.normalize, self.objects, self.labelled)
+        if any(problem.stops for problem in problems):
+            raise WeightError("\n".join(problem.message for problem in problems if problem.stops))
         self.before_train_iter(runner, 0)
         if is_main_process():
             announce(self.mix, runner.logger)
             record = describe_run(heads_of(model), self.mix, self.sources, self.block, self.target)
             write_record(Path(runner.log_dir) / "vis_data", record)
-        for problem in problems_of(self.mix, length_of(runner)):
+        for problem in [*problems, *problems_of(self.mix, length_of(runner))]:
             runner.logger.warning(f"headweights: {problem.message}")
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:

@@ -9,12 +9,15 @@ from typing import Any
 from torch import nn
 
 from headweights.errors import WeightError
+from headweights.mixture.labelled import read_labelled, wrong_labels
 from headweights.mixture.mix import DataSet, Mix, addressed_block, no_such_dataset
-from headweights.mixture.problems import Problem
+from headweights.mixture.problems import Problem, wrong_backgrounds
 from headweights.mmdet.data.load import image_table
 from headweights.mmdet.data.source_datasets import SourceDataset, named, source_datasets
 from headweights.mmdet.heads.model_heads import ModelHeads, heads_of
 from headweights.mmdet.hooks.check_weights import checked_fields
+from headweights.mmdet.hooks.labelled import advice_on_labels, categories_of, wrong_heads
+from headweights.mmdet.weighting.labelled import ClassHeads, class_heads
 from headweights.mmdet.weighting.subclass import weigh_every_head
 from headweights.weights.block import Block
 from headweights.weights.schedules import Constant
@@ -63,9 +66,14 @@ def sources_of(
 
 
 def mix_of(
-    model: nn.Module, sources: Sequence[SourceDataset], block: Block | None, normalize: bool = False, objects: bool = True
+    model: nn.Module,
+    sources: Sequence[SourceDataset],
+    block: Block | None,
+    normalize: bool = False,
+    objects: bool = True,
+    labelled: Mapping[str, Any] | None = None,
 ) -> tuple[Mix, list[Problem]]:
-    """Returns the mix of a training, and everything in it that stops the training.
+    """Returns the mix of a training, and what is wrong with it beyond the weights: what stops the training, and advice.
 
     Args:
         model: The model, without wrapper. If there is a block, its heads become weighted in place.
@@ -73,11 +81,14 @@ def mix_of(
         block: The hook's block; None where there is no hook.
         normalize: See :class:`headweights.mixture.mix.Mix`. Default: False.
         objects: Whether objects' own weights count. Default: True.
+        labelled: The hook's ``labelled``. Default: None.
     """
     reasons = weigh_every_head(model) if block is not None else {}
     heads = heads_of(model)
     block = block or {}
-    problems: list[str] = []
+    known = {source.name: source for source in sources}
+    classes = {name: source.classes for name, source in known.items()}
+    labels, problems = read_labelled(labelled or {}, classes, lambda name: categories_of(known[name]), "LossWeightHook")
     datasets = []
     for source in sources:
         fields, wrong = checked_fields(heads, source)
@@ -85,13 +96,19 @@ def mix_of(
         numbers = source.images, source.drawn, source.objects.count
         weighted = (source.objects.weighted, source.objects.mean) if objects else (0, 1.0)
         own = source.own_weights(heads.book)
-        datasets.append(DataSet(source.name, *numbers, source.classes, source.annotations, fields, own, weighted))
+        by_class = source.objects_by_class if source.name in labels else None
+        described = DataSet(source.name, *numbers, source.classes, source.annotations, fields, own, weighted)
+        datasets.append(replace(described, labelled=labels.get(source.name), objects_by_class=by_class))
     problems += _heads_without_weights(block, reasons)
     if objects:
         problems += _heads_without_objects(heads, sources)
     addressed, unknown = addressed_block([source.name for source in sources], heads.book, block)
-    mix = Mix(datasets, heads.book, addressed, normalize)
-    return mix, [Problem("bad input", message, stops=True) for message in problems + unknown]
+    partial = any(dataset.unlabelled for dataset in datasets)
+    able = class_heads(model, len(datasets[0].classes)) if partial else ClassHeads()
+    mix = Mix(datasets, heads.book, addressed, normalize, able.classifying)
+    problems += [*unknown, *wrong_heads(able, partial), *wrong_labels(mix), *wrong_backgrounds(mix)]
+    stops = [Problem("bad input", message, stops=True) for message in problems]
+    return mix, [*stops, *advice_on_labels(mix, able, sources)]
 
 
 def _heads_without_weights(block: Block, reasons: Mapping[str, str]) -> Iterator[str]:

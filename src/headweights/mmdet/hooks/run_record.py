@@ -28,6 +28,7 @@ def describe_run(heads: ModelHeads, mix: Mix, sources: Sequence[SourceDataset], 
                 objects=source.objects.count,
                 drawn=source.drawn / drawn,
                 classes=[str(name) for name in source.classes],
+                labelled=None if (labels := mix.datasets[source.name].labelled) is None else list(labels),
                 samples=[_sample(source, index) for index in _spread(source.images or 0)],
             )
             for source in sources

@@ -101,6 +101,10 @@ class ByAssignerWithMasks(ByAssigner):
 
     @contextmanager
     def gated(self, head: Any, arguments: MutableMapping[str, Any], tables: Mapping[str, WeightTables]) -> Iterator[None]:
+        if "kernel_preds" not in tables:  # class scores alone
+            with super().gated(head, arguments, tables):
+                yield
+            return
         rows: list[Tensor] = []
 
         def hear_samples(loss: Any, feats: Any, kernels: Any, sampling_results: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
@@ -136,18 +140,19 @@ def priors_by_level(head: Any, levels: Sequence[Any]) -> list[int]:
 
 
 def as_map(rows: Tensor, shape: Sequence[int]) -> Tensor:
-    """Arranges the weights of a level's priors, shape (images, priors), so that they broadcast to the level's predictions.
+    """Arranges the weights of a level's priors so that they broadcast to the level's predictions.
 
     The priors of a level are ordered by place, row-major; those of one place are ordered as the channels are.
 
     Args:
-        rows: The weights.
+        rows: The weights, shape (images, priors), or (images, priors, classes) for class scores.
         shape: The shape of the predictions: (images, anchors * channels, height, width) or (images, priors, channels).
     """
+    rows = rows[..., None] if rows.ndim == 2 else rows
     if len(shape) == 3:
-        return rows[..., None]
+        return rows
     images, channels, height, width = shape
-    placed = rows.view(images, height, width, -1).permute(0, 3, 1, 2)
+    placed = rows.reshape(images, height, width, -1).permute(0, 3, 1, 2)
     return placed.repeat_interleave(channels // placed.shape[1], dim=1)
 
 

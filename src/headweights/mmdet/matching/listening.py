@@ -33,7 +33,7 @@ class AssignedObjects:
         self.numbers.setdefault(assigner, []).append(numbers)
 
     def rows(self, assigner: str, tables: WeightTables, sizes: Sequence[int]) -> tuple[Tensor, ...]:
-        """Looks up the weight of each prior; returns a tensor (images, priors of the level) for each level.
+        """Looks up the weight of each prior, or of its classes; returns a tensor (images, priors of the level, ...) a level.
 
         Args:
             assigner: The assigner that matches the priors.

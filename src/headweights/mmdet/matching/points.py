@@ -57,6 +57,10 @@ class ByAssignerWithPoints(ByAssigner):
 
     @contextmanager
     def gated(self, head: Any, arguments: MutableMapping[str, Any], tables: Mapping[str, WeightTables]) -> Iterator[None]:
+        if WHOLE not in tables:  # class scores alone
+            with super().gated(head, arguments, tables):
+                yield
+            return
         levels = arguments["cls_scores"]
         sizes = priors_by_level(head, levels)
         level_of_call = iter(range(len(levels)))

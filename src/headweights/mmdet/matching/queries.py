@@ -14,6 +14,9 @@ import torch
 from headweights.gating.matching import MatchedQueries, Matching, WeightTables
 from headweights.patching import replaced
 
+# The argument with the objects of the batch, of a whole loss and of a layer.
+_OBJECTS = "batch_gt_instances"
+
 
 @contextmanager
 def listening_to_queries(head: Any) -> Iterator[MatchedQueries]:
@@ -45,6 +48,9 @@ def listening_to_queries(head: Any) -> Iterator[MatchedQueries]:
 class ByLayer(Matching):
     """Queries that are matched anew in each decoder layer.
 
+    A layer that is computed with other objects than those of the batch tells only objects from background (the encoder of
+    Deformable DETR): weights by class do not apply to it.
+
     Args:
         layers: The methods that compute the loss of a layer. For each, its arguments that are predictions (images, queries, ...),
             and for each argument the argument of the whole loss that it is a part of.
@@ -54,19 +60,19 @@ class ByLayer(Matching):
 
     @contextmanager
     def gated(self, head: Any, arguments: MutableMapping[str, Any], tables: Mapping[str, WeightTables]) -> Iterator[None]:
+        objects = arguments[_OBJECTS]
+
+        def gate_layer(parts: Mapping[str, str], loss: Any, *args: Any, **kwargs: Any) -> Any:
+            given = inspect.signature(loss).bind(*args, **kwargs)
+            for name, whole in parts.items():
+                prediction, of_images = given.arguments[name], tables.get(whole, ())
+                by_class = any(table.ndim > 1 for table in of_images)
+                if of_images and prediction.requires_grad and not (by_class and given.arguments[_OBJECTS] is not objects):
+                    given.arguments[name] = matched.gate(prediction, of_images)
+            return loss(*given.args, **given.kwargs)
+
         with listening_to_queries(head) as matched, ExitStack() as stack:
             for method, parts in self.layers.items():
                 if hasattr(head, method):
-                    stack.enter_context(replaced(head, method, partial(_gate_layer, matched, parts, tables)))
+                    stack.enter_context(replaced(head, method, partial(gate_layer, parts)))
             yield
-
-
-def _gate_layer(
-    matched: MatchedQueries, parts: Mapping[str, str], tables: Mapping[str, WeightTables], loss: Any, *args: Any, **kwargs: Any
-) -> Any:
-    given = inspect.signature(loss).bind(*args, **kwargs)
-    for name, whole in parts.items():
-        prediction = given.arguments[name]
-        if whole in tables and prediction.requires_grad:
-            given.arguments[name] = matched.gate(prediction, tables[whole])
-    return loss(*given.args, **given.kwargs)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from headweights.errors import WeightError
-from headweights.gating.gate import as_tensor
+from headweights.gating.gate import as_tensor, gate_each_element
 from headweights.gating.layouts import Layout, gate_each
 from headweights.gating.matching import Matching, WeightTables
 
@@ -55,10 +55,10 @@ def positive_rows(tables: WeightTables, results: Sequence[Any]) -> Tensor:
 
 
 def sampled_rows(tables: WeightTables, results: Sequence[Any]) -> Tensor:
-    """Looks up the weight of each sample: image by image, first the positive ones, then the negative ones."""
+    """Looks up the weight of each sample, or of each of its classes: image by image, first the positive ones."""
     rows = []
     for table, result in zip(tables, results):
-        rows += [rows_of_positives(table, result), table[:1].expand(len(result.neg_priors))]
+        rows += [rows_of_positives(table, result), table[:1].expand(len(result.neg_priors), *table.shape[1:])]
     return torch.cat(rows)
 
 
@@ -80,7 +80,7 @@ def query_rows(tables: WeightTables, results: Sequence[Any]) -> Tensor:
     """Looks up the weight of each query, where all queries are sampled: image by image, in the order of the queries."""
     ordered = []
     for table, result in zip(tables, results):
-        rows = table[:1].repeat(len(result.pos_priors) + len(result.neg_priors))
+        rows = table[:1].expand(len(result.pos_priors) + len(result.neg_priors), *table.shape[1:])
         ordered.append(rows.index_put((result.pos_inds,), rows_of_positives(table, result)))
     return torch.cat(ordered)
 
@@ -102,7 +102,11 @@ class BySampler(Matching):
         results = arguments["sampling_results"] if "sampling_results" in arguments else sampled_for(head)
         for name, of_images in tables.items():
             rows = self.rows(of_images, results)
-            arguments[name] = gate_each(arguments[name], rows if self.chosen is None else rows[arguments[self.chosen]])
+            rows = rows if self.chosen is None else rows[arguments[self.chosen]]
+            if rows.ndim == 1:
+                arguments[name] = gate_each(arguments[name], rows)
+            else:
+                arguments[name] = gate_each_element(arguments[name], rows)
         yield
 
 

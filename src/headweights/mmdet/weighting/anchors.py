@@ -50,6 +50,10 @@ class AnchorTargetsWeighted(WeightedHead, _Head):
     def reason_no_objects(self) -> str | None:
         return None
 
+    @property
+    def losses_with_background(self) -> tuple[str, ...]:
+        return tuple(loss for loss in self.addressable_losses if loss == "loss_cls")
+
     def loss_by_feat(self, cls_scores: list[Tensor], bbox_preds: list[Tensor], *args: Any, **kwargs: Any) -> Any:
         predictions = {"loss_cls": cls_scores, "loss_bbox": bbox_preds}
         batch = current_batch(self, images=len(cls_scores[0]))

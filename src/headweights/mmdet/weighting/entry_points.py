@@ -19,6 +19,8 @@ from headweights.mmdet.matching.points import ByAssignerWithPoints, ByNumberedLa
 from headweights.mmdet.matching.queries import ByLayer
 from headweights.mmdet.matching.samples import ByPositives, BySampler, by_roi, by_sample
 
+_LOSS_CLS = "loss_cls"
+
 
 @dataclass(frozen=True, kw_only=True)
 class LossMethod(EntryPoint):
@@ -29,6 +31,9 @@ class LossMethod(EntryPoint):
         modules: Submodules with parameters that the loss itself calls, once for each image and in order.
         methods: Methods of the head that use parameters and that the loss itself calls with all images; the layout of what each
             returns.
+        scores: The arguments that are class scores; or why no class can be left out of them, as the end of a sentence. Default:
+            those that feed ``loss_cls`` alone.
+        background: The losses that learn from predictions that are matched to no object. Default: ``loss_cls``.
         also: Further methods of the head through which predictions enter its loss.
     """
 
@@ -36,7 +41,14 @@ class LossMethod(EntryPoint):
     name: str = "loss_by_feat"
     modules: Sequence[str] = ()
     methods: Mapping[str, Layout] = field(default_factory=dict)
+    scores: Sequence[str] | str | None = None
+    background: Sequence[str] = (_LOSS_CLS,)
     also: Sequence[LossMethod] = ()
+
+    @property
+    def class_scores(self) -> Sequence[str] | str:
+        """The arguments that are class scores, or why no class can be left out of them."""
+        return [name for name, loss in self.feeds.items() if loss == _LOSS_CLS] if self.scores is None else self.scores
 
 
 # The losses that predictions feed alone.
@@ -60,6 +72,13 @@ _TEACHER = "its teacher does the matching and does not report the objects"
 _DENSE = "it trains several dense queries on each object and drops overlapping ones"
 _CELLS = "a cell of its grid can be trained on several objects"
 
+_PROMPT = "it scores the words of a text, which is an image's own list of classes: leave the class out of the prompt"
+_OWN_LOSS = "it has a loss method of its own"
+
+# Why no class can be left out of some heads.
+MINED = "it trains only the background with the highest losses, which is where the objects are that nobody labelled"
+MATCHED_ONLY = "only predictions that are matched to an object learn a class"
+
 _ASSIGNER = ByAssigner()
 _DDOD = ByAssigner(of={"cls_scores": "cls_assigner", "bbox_preds": "reg_assigner", "iou_preds": "reg_assigner"})
 _DETR = LossMethod(
@@ -74,7 +93,9 @@ _DETR = LossMethod(
     ),
 )
 _ROIS = LossMethod(name="loss", layout=by_roi, objects=BySampler(samples.sampled_rows))
-_POSITIVES = LossMethod(name="loss_and_target", layout=by_sample("pos_priors"), objects=BySampler(samples.positive_rows))
+_POSITIVES = LossMethod(
+    name="loss_and_target", layout=by_sample("pos_priors"), objects=BySampler(samples.positive_rows), background=()
+)
 
 # By the name of mmdetection's class, since not every version has all of them. A loss that is missing from `feeds` shares its
 # predictions with another one (GFL's loss_bbox and loss_dfl) or is computed from several predictions at once (FreeAnchor's bags).
@@ -83,13 +104,13 @@ LOSS_METHODS: dict[str, LossMethod] = {
     # Dense heads follow the rule. Some of their losses have a prediction of their own.
     "AnchorHead": LossMethod(feeds=_CLS_BOX, objects=_ASSIGNER),
     "AnchorFreeHead": LossMethod(feeds=_CLS_BOX),
-    "SSDHead": LossMethod(feeds=_CLS_BOX, objects=_ASSIGNER),
-    "PISASSDHead": LossMethod(objects=_ASSIGNER),
-    "PISARetinaHead": LossMethod(objects=_ASSIGNER),
-    "FreeAnchorRetinaHead": LossMethod(objects=_BAGS),
+    "SSDHead": LossMethod(feeds=_CLS_BOX, objects=_ASSIGNER, scores=MINED),
+    "PISASSDHead": LossMethod(objects=_ASSIGNER, scores=MINED),
+    "PISARetinaHead": LossMethod(objects=_ASSIGNER, scores=("cls_scores",)),
+    "FreeAnchorRetinaHead": LossMethod(objects=_BAGS, scores=("cls_scores",)),
     "FSAFHead": LossMethod(feeds=_CLS_BOX, objects=_ASSIGNER),
     "ATSSHead": LossMethod(feeds=_CENTERNESS, objects=_ASSIGNER),
-    "ATSSVLFusionHead": LossMethod(feeds=_CENTERNESS, objects=_ASSIGNER),
+    "ATSSVLFusionHead": LossMethod(feeds=_CENTERNESS, objects=_ASSIGNER, scores=_PROMPT),
     "PAAHead": LossMethod(feeds=_IOU_AS_CENTERNESS, objects=_ASSIGNER),
     "LADHead": LossMethod(feeds=_IOU_AS_CENTERNESS, objects=_TEACHER),
     "DDODHead": LossMethod(feeds={**_CLS_BOX, "iou_preds": "loss_iou"}, objects=_DDOD),
@@ -115,14 +136,19 @@ LOSS_METHODS: dict[str, LossMethod] = {
         objects=ByAssignerWithPoints(of={"cls_scores": "refine_assigner"}),
     ),
     # The spread of its centre prior is learnt and is used in the loss only.
-    "AutoAssignHead": LossMethod(modules=("center_prior",), objects="every object takes part in the loss of every location"),
+    "AutoAssignHead": LossMethod(
+        modules=("center_prior",), objects="every object takes part in the loss of every location", scores=("cls_scores",)
+    ),
     "CenterNetHead": LossMethod(
         feeds={"center_heatmap_preds": "loss_center_heatmap", "wh_preds": "loss_wh", "offset_preds": "loss_offset"},
         objects=_HEATMAPS,
+        scores=("center_heatmap_preds",),
     ),
     "CenterNetUpdateHead": LossMethod(feeds=_CLS_BOX, objects=_HEATMAPS),
     "CornerHead": LossMethod(
-        feeds=_both_corners(heats="loss_heatmap", embs="loss_embedding", offs="loss_offset"), objects=_HEATMAPS
+        feeds=_both_corners(heats="loss_heatmap", embs="loss_embedding", offs="loss_offset"),
+        objects=_HEATMAPS,
+        scores=("tl_heats", "br_heats"),
     ),
     "CentripetalHead": LossMethod(
         feeds=_both_corners(
@@ -132,23 +158,26 @@ LOSS_METHODS: dict[str, LossMethod] = {
             centripetal_shifts="loss_centripetal_shift",
         ),
         objects=_HEATMAPS,
+        scores=("tl_heats", "br_heats"),
     ),
-    "YOLOXHead": LossMethod(feeds={**_CLS, "objectnesses": "loss_obj"}, objects=_ASSIGNER),
-    "YOLOV3Head": LossMethod(objects=_ASSIGNER),
+    "YOLOXHead": LossMethod(
+        feeds={**_CLS, "objectnesses": "loss_obj"}, objects=_ASSIGNER, scores=MATCHED_ONLY, background=("loss_obj",)
+    ),
+    "YOLOV3Head": LossMethod(objects=_ASSIGNER, scores=MATCHED_ONLY),
     "RTMDetHead": LossMethod(feeds=_CLS_BOX, objects=_ASSIGNER),
     "RTMDetInsHead": LossMethod(
         feeds={**_CLS_BOX, "kernel_preds": "loss_mask", "mask_feat": "loss_mask"}, objects=ByAssignerWithMasks()
     ),
     # One-stage masks. The box head stores predictions for the mask head, which weighs them.
-    "YOLACTHead": LossMethod(feeds=_CLS_BOX, handed_on=("coeff_preds",), objects=_ASSIGNER),
+    "YOLACTHead": LossMethod(feeds=_CLS_BOX, handed_on=("coeff_preds",), objects=_ASSIGNER, scores=MINED),
     "CondInstBboxHead": LossMethod(feeds=_CENTERNESS, handed_on=("param_preds",), objects=ByNumberedLabels()),
     "YOLACTProtonet": LossMethod(
         layout=by_entry,
         feeds={"mask_preds": "loss_mask", "segm_preds": "loss_segm"},
         objects="its semantic loss covers all objects together",
     ),
-    "CondInstMaskHead": LossMethod(layout=by_entry, feeds={"mask_preds": "loss_mask"}, objects=ByPositives()),
-    "BoxInstMaskHead": LossMethod(layout=by_entry, objects=ByPositives()),
+    "CondInstMaskHead": LossMethod(layout=by_entry, feeds={"mask_preds": "loss_mask"}, objects=ByPositives(), background=()),
+    "BoxInstMaskHead": LossMethod(layout=by_entry, objects=ByPositives(), background=()),
     "SOLOHead": LossMethod(feeds={"mlvl_mask_preds": "loss_mask", "mlvl_cls_preds": "loss_cls"}, objects=_CELLS),
     "DecoupledSOLOHead": LossMethod(
         feeds={"mlvl_mask_preds_x": "loss_mask", "mlvl_mask_preds_y": "loss_mask", "mlvl_cls_preds": "loss_cls"}, objects=_CELLS
@@ -158,6 +187,7 @@ LOSS_METHODS: dict[str, LossMethod] = {
     ),
     # Queries: decoder layers come before images, and loss_bbox and loss_iou share the boxes.
     "DETRHead": _DETR,
+    "GroundingDINOHead": replace(_DETR, feeds={}, scores=_PROMPT),
     "DDQDETRHead": replace(
         _DETR,
         objects=_DENSE,
@@ -203,7 +233,8 @@ def loss_methods_of(head_class: type) -> tuple[LossMethod, ...]:
         if ancestor.__name__ in LOSS_METHODS and ancestor.__module__.startswith("mmdet."):
             row = LOSS_METHODS[ancestor.__name__]
             return tuple(_of_subclass(head_class, ancestor, method) for method in (row, *row.also))
-    return (LossMethod(),) if callable(getattr(head_class, "loss_by_feat", None)) else ()
+    unknown = LossMethod(scores="it is unknown which of its predictions are class scores")
+    return (unknown,) if callable(getattr(head_class, "loss_by_feat", None)) else ()
 
 
 def _of_subclass(head_class: type, ancestor: type, method: LossMethod) -> LossMethod:
@@ -211,4 +242,7 @@ def _of_subclass(head_class: type, ancestor: type, method: LossMethod) -> LossMe
     if own is getattr(ancestor, method.name):
         return method
     of_mmdet = own.__module__.startswith("mmdet.")
-    return replace(method, feeds={}, objects=method.objects if of_mmdet else "it has a loss method of its own")
+    if of_mmdet:
+        return replace(method, feeds={}, scores=method.class_scores)
+    # Masks have no class scores, whoever computes their loss.
+    return replace(method, feeds={}, objects=_OWN_LOSS, scores=_OWN_LOSS if method.class_scores else ())

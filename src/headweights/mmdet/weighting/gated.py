@@ -33,8 +33,6 @@ class GatedPredictions(WeightedHead):
     loss's value stay the same. The values of the losses, and so the log, are those of the stock head.
     """
 
-    loss_methods: tuple[LossMethod, ...] = ()
-
     @staticmethod
     def fits(head_class: Any) -> bool:
         """Whether it is known where the head's predictions enter its loss."""
@@ -50,7 +48,7 @@ class GatedPredictions(WeightedHead):
             methods[entry.name] = _gating(method, entry)
             if isinstance(entry.objects, BySampler) and _SAMPLING_RESULTS not in inspect.signature(method).parameters:
                 methods["loss_and_target"] = _with_samples(head_class.loss_and_target)
-        return {"loss_methods": entries, **methods}
+        return methods
 
     @property
     def addressable_losses(self) -> tuple[str, ...]:
@@ -68,6 +66,11 @@ class GatedPredictions(WeightedHead):
             if reason is not None:
                 return reason
         return None if self.loss_methods else NOT_KNOWN
+
+    @property
+    def losses_with_background(self) -> tuple[str, ...]:
+        found = [loss for method in self.loss_methods for loss in method.background]
+        return tuple(loss for loss in self.addressable_losses or ("",) if loss in found or (found and not loss))
 
 
 def _gating(method: Callable[..., Any], entry: LossMethod) -> Callable[..., Any]:

@@ -48,6 +48,10 @@ class RoITargetsWeighted(WeightedHead, _Head):
     def reason_no_objects(self) -> str | None:
         return None
 
+    @property
+    def losses_with_background(self) -> tuple[str, ...]:
+        return tuple(loss for loss in self.addressable_losses if loss == "loss_cls")
+
     def loss_and_target(
         self, cls_score: Tensor, bbox_pred: Tensor, rois: Tensor, sampling_results: list[Any], *args: Any, **kwargs: Any
     ) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from contextlib import suppress
 from typing import Any
 
@@ -15,7 +16,9 @@ from headweights.mmdet.heads.model_heads import forget_heads, heads_of, modules_
 from headweights.mmdet.heads.pisa import gating_roi_head
 from headweights.mmdet.heads.weighted_head import WeightedHead
 from headweights.mmdet.weighting.anchors import AnchorTargetsWeighted
+from headweights.mmdet.weighting.entry_points import loss_methods_of
 from headweights.mmdet.weighting.gated import GatedPredictions
+from headweights.mmdet.weighting.labelled import leaving_out
 from headweights.mmdet.weighting.queries import QueryTargetsWeighted
 from headweights.mmdet.weighting.rois import RoITargetsWeighted
 
@@ -70,11 +73,16 @@ def with_weight_per_image(head_class: type) -> type:
         return known  # type: ignore[no-any-return]
     doc = f"{head_class.__name__} with a loss weight per image. {mechanism.__doc__}"
     namespace = {"__doc__": doc, "__module__": __name__, **mechanism.namespace(head_class)}
-    weighted = type(name, (mechanism, head_class), namespace)
+    weighted: Any = type(name, (mechanism, head_class), namespace)
+    weighted.loss_methods = loss_methods_of(head_class)
+    for entry in weighted.loss_methods:
+        if entry.class_scores and not isinstance(entry.class_scores, str):
+            signature = inspect.signature(getattr(head_class, entry.name))
+            setattr(weighted, entry.name, leaving_out(getattr(weighted, entry.name), entry, signature))
     if head_class.__name__ == "DETRHead":
         _build_as_parent(weighted, head_class)
     MODELS.register_module(name=name, module=weighted, force=True)
-    return weighted
+    return weighted  # type: ignore[no-any-return]
 
 
 def make_weighted(head: nn.Module) -> nn.Module:

@@ -71,6 +71,9 @@ class LossWeights(LogsMeasurements):
             Default: None, all pairs of data sets.
         interval: Steps between measurements of what each data set contributes to each loss. 0 for none. Default: None, as often
             as the ``Trainer`` logs; in a loop of your own, 50.
+        labelled: By data set: the classes that it labels, by the names in the model's ``id2label``; or ``'categories'``, those
+            that its annotation file lists. In its images, a query without an object does not learn that it is none of the other
+            classes. Default: None, all label all classes.
 
     Raises:
         WeightError: When it is built: a setting is invalid. Before the first step: a name does not exist, or the model cannot be
@@ -84,8 +87,9 @@ class LossWeights(LogsMeasurements):
         normalize: bool = False,
         target: str | None = None,
         interval: int | None = None,
+        labelled: Mapping[str, Any] | None = None,
     ) -> None:
-        check_settings(_ME, images=images, normalize=normalize, target=target, interval=interval)
+        check_settings(_ME, images=images, normalize=normalize, target=target, interval=interval, labelled=labelled)
         self.block: Block = parse_block(weights if weights is not None else {}, _ME)
         self._given = self.block
         self._trial = ""
@@ -93,6 +97,7 @@ class LossWeights(LogsMeasurements):
         self.normalize = normalize
         self.target = target
         self.interval = interval
+        self.labelled = dict(labelled or {})
         self._training: _Training | None = None
 
     def mix(
@@ -259,7 +264,8 @@ class LossWeights(LogsMeasurements):
                 _logger.warning(warning)
 
     def _checked(self, model: nn.Module, dataset: Any, length: Length) -> Checked:
-        return checked_mix(losses_of(model), dataset, self.block, self.normalize, self.target, length)
+        given = self.block, self.normalize, self.target, length, self.labelled
+        return checked_mix(losses_of(model), dataset, *given, classes_of(model))
 
     def _begin(self, model: nn.Module, dataset: Any, length: Length, interval: int) -> None:
         model = inner_model(model)
@@ -331,6 +337,12 @@ def inner_model(model: Any) -> nn.Module:
         if not isinstance(inner, nn.Module):
             return model  # type: ignore[no-any-return]
         model = inner
+
+
+def classes_of(model: Any) -> tuple[str, ...]:
+    """Returns the names of the classes of a model, in the order of its scores."""
+    names: Mapping[int, str] = model.config.id2label or {}
+    return tuple(str(names[number]) for number in sorted(names))
 
 
 def announce(checked: Checked) -> None:

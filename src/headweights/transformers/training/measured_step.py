@@ -82,7 +82,8 @@ class MeasuredStep(Replay):
         with torch.autocast(self.device.type, dtype, enabled):
             for call, coefficients, predictions in zip(self.calls, self.coefficients, given):
                 part = call if features is not None else _of_images(call, images, self.images)
-                computed = part.with_predictions(predictions).losses(self.batch)
+                batch = self.batch if features is not None else self.batch.of(images)
+                computed = part.with_predictions(predictions).losses(batch)
                 found[call.method.target] += [
                     coefficients[name] * loss.float().sum() for name, loss in computed.items() if name in coefficients
                 ]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from headweights.errors import WeightError
 from headweights.images.table import mean_weights
+from headweights.mixture.labelled import read_labelled, wrong_labels
 from headweights.mixture.mix import DataSet, Mix, addressed_block, no_such_dataset
-from headweights.mixture.problems import Length, Problem, problems_of
+from headweights.mixture.problems import Length, Problem, problems_of, wrong_backgrounds
 from headweights.mixture.table import plain, table_of
 from headweights.transformers.data.mixed import mixed_in
 from headweights.transformers.weighting.labels import refuse_unweighted
@@ -40,7 +41,16 @@ class Checked:
         return [problem.message for problem in self.problems if problem.stops]
 
 
-def checked_mix(losses: ModelLosses, dataset: Any, block: Block, normalize: bool, target: str | None, length: Length) -> Checked:
+def checked_mix(
+    losses: ModelLosses,
+    dataset: Any,
+    block: Block,
+    normalize: bool,
+    target: str | None,
+    length: Length,
+    labelled: Mapping[str, Any],
+    classes: tuple[str, ...],
+) -> Checked:
     """Checks a training; finds every problem at once and raises nothing.
 
     Args:
@@ -50,8 +60,12 @@ def checked_mix(losses: ModelLosses, dataset: Any, block: Block, normalize: bool
         normalize: See :class:`headweights.mixture.mix.Mix`.
         target: The data set that the detector is meant for.
         length: The length of the training.
+        labelled: Which classes each data set labels; see :func:`headweights.mixture.labelled.read_labelled`.
+        classes: The classes of the model.
     """
-    datasets, wrong = _datasets(dataset, block, losses.book)
+    datasets, wrong = _datasets(dataset, {**block, **labelled}, losses.book)
+    datasets, unread = _with_labels(datasets, labelled, classes, dataset)
+    wrong += unread
     names = [known.name for known in datasets]
     if target is not None and target not in names:
         wrong.append(no_such_dataset(f"LossWeights: target: {target!r}", target, names))
@@ -68,9 +82,29 @@ def checked_mix(losses: ModelLosses, dataset: Any, block: Block, normalize: bool
             except WeightError as error:
                 wrong.append(str(error))
     addressed, unknown = addressed_block(names, losses.book, block)
-    mix = Mix(datasets, losses.book, addressed, normalize)
-    stops = [Problem("bad input", message, stops=True) for message in (*wrong, *unknown)]
+    mix = Mix(datasets, losses.book, addressed, normalize, losses.classifying)
+    if any(known.unlabelled for known in datasets):
+        wrong += [f"labelled: {loss} cannot leave a class out: {reason}." for loss, reason in losses.fixed_classes.items()]
+    wrong += [*unknown, *wrong_labels(mix), *wrong_backgrounds(mix)]
+    stops = [Problem("bad input", message, stops=True) for message in wrong]
     return Checked(mix, [*stops, *problems_of(mix, length)])
+
+
+def _with_labels(
+    datasets: Sequence[DataSet], labelled: Mapping[str, Any], classes: tuple[str, ...], dataset: Any
+) -> tuple[list[DataSet], list[str]]:
+    """The data sets with what they label; also returns what is wrong with it."""
+    mixed = mixed_in(dataset)
+    sources = {source.name: source.dataset for source in mixed.sources} if mixed is not None else {}
+
+    def categories(name: str) -> list[str]:
+        coco = getattr(sources.get(name), "coco", None)
+        if coco is None:
+            raise WeightError("the data set has no COCO API that lists its categories. Give the classes as a list.")
+        return [category["name"] for category in coco.cats.values()]
+
+    labels, wrong = read_labelled(labelled, {known.name: classes for known in datasets}, categories, "LossWeights")
+    return [replace(known, classes=classes, labelled=labels.get(known.name)) for known in datasets], wrong
 
 
 def _datasets(dataset: Any, block: Mapping[str, Any], book: AddressBook) -> tuple[list[DataSet], list[str]]:

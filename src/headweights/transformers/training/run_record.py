@@ -18,7 +18,13 @@ def describe_run(losses: ModelLosses, mix: Mix, block: Block, target: str | None
     return RunRecord(
         target=target,
         datasets=[
-            DataSetRecord(name=dataset.name, images=dataset.images, drawn=dataset.drawn / drawn if drawn else None)
+            DataSetRecord(
+                name=dataset.name,
+                images=dataset.images,
+                drawn=dataset.drawn / drawn if drawn else None,
+                classes=list(dataset.classes),
+                labelled=None if dataset.labelled is None else list(dataset.labelled),
+            )
             for dataset in mix.datasets.values()
         ],
         heads=[HeadRecord(path=target, class_name=criterion, logs_weighted=False) for target in losses.book.weighted],

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -30,13 +30,22 @@ class MatchedPairs(Matching):
         for name, table in tables.items():
             like = arguments[name]
             arguments[name] = matched.gate(like, table)
-            numbers = [_numbers(pairs, like) for pairs in arguments[PAIRS]]
+            numbers = matched_objects(arguments[PAIRS], like)
         matched.numbers += numbers
         yield
 
 
+def matched_objects(pairs: Sequence[Any], like: Tensor) -> list[Tensor]:
+    """Returns the 1-based number of each query's object, 0 for none: a tensor (queries,) for each image.
+
+    Args:
+        pairs: For each image, the matched queries and the object of each.
+        like: A prediction (images, queries, ...).
+    """
+    return [_numbers(of_image, like) for of_image in pairs]
+
+
 def _numbers(pairs: Any, like: Tensor) -> Tensor:
-    """The 1-based number of each query's object in an image, 0 for none. `like` is a prediction (images, queries, ...)."""
     queries, objects = map(torch.as_tensor, pairs)
     none = torch.zeros(like.shape[1], dtype=torch.long, device=queries.device)
     return none.index_put((queries,), objects + 1).to(like.device, non_blocking=True)
@@ -50,11 +59,17 @@ class LossMethod(EntryPoint):
         name: The method's name.
         losses: The losses that it returns, by their names in the model's ``loss_dict``. They are computed from the same
             predictions and have one weight, under the name of the first.
+        classes: How the predictions score classes: independently, or together with a background. Default: None, they do not.
+        fixed_classes: Why no class can be left out, as the end of a sentence. Default: None, any can.
+        has_background: Whether the losses learn from queries that are matched to no object. Default: False.
     """
 
     name: str
     losses: Sequence[str]
     objects: Matching | str = field(default_factory=MatchedPairs)
+    classes: Literal["sigmoid", "softmax"] | None = None
+    fixed_classes: str | None = None
+    has_background: bool = False
 
     @property
     def target(self) -> str:
@@ -68,17 +83,29 @@ def predictions_of(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
     return outputs
 
 
-def _method(name: str, prediction: str, *losses: str) -> LossMethod:
-    return LossMethod(name=name, predictions=(prediction,), losses=losses)
+def _method(name: str, prediction: str, *losses: str, **known: Any) -> LossMethod:
+    return LossMethod(name=name, predictions=(prediction,), losses=losses, **known)
 
+
+_SIGMOID: dict[str, Any] = dict(classes="sigmoid", has_background=True)
+_SOFTMAX: dict[str, Any] = dict(classes="softmax", has_background=True)
 
 # Box losses use the scores, and quality-aware classification losses the boxes, without their gradient.
-CLASSES = _method("loss_labels", "logits", "loss_ce")
+CLASSES = _method("loss_labels", "logits", "loss_ce", **_SIGMOID)
+SOFTMAX_CLASSES = _method("loss_labels", "logits", "loss_ce", **_SOFTMAX)
+TOKENS = _method(
+    "loss_labels",
+    "logits",
+    "loss_ce",
+    **_SIGMOID,
+    fixed_classes="it scores the tokens of a text, which is an image's own list of classes: leave the class out of the prompt",
+)
 BOXES = _method("loss_boxes", "pred_boxes", "loss_bbox", "loss_giou")
 MASKS = _method("loss_masks", "pred_masks", "loss_mask", "loss_dice")
 SAMPLED_MASKS = _method("loss_masks", "pred_masks", "loss_mask_ce", "loss_mask_dice")
-VARIFOCAL = _method("loss_labels_vfl", "logits", "loss_vfl")
-MATCHABILITY = _method("loss_labels_mal", "logits", "loss_mal")
-CORNERS = _method("loss_local", "pred_corners", "loss_fgl", "loss_ddf")
-MASK_CLASSES = _method("loss_labels", "class_queries_logits", "loss_cross_entropy")
+VARIFOCAL = _method("loss_labels_vfl", "logits", "loss_vfl", **_SIGMOID)
+MATCHABILITY = _method("loss_labels_mal", "logits", "loss_mal", **_SIGMOID)
+# Queries without an object still learn the corners of the last layer (loss_ddf).
+CORNERS = _method("loss_local", "pred_corners", "loss_fgl", "loss_ddf", has_background=True)
+MASK_CLASSES = _method("loss_labels", "class_queries_logits", "loss_cross_entropy", **_SOFTMAX)
 QUERY_MASKS = _method("loss_masks", "masks_queries_logits", "loss_mask", "loss_dice")

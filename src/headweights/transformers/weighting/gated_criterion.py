@@ -11,10 +11,12 @@ from typing import Any
 
 import torch
 
+from headweights.batch.batch import Batch
 from headweights.batch.current import published, weighs
 from headweights.gating.matching import WeightTables
+from headweights.gating.unlabelled import unlabelled_as_background
 from headweights.patching import replaced
-from headweights.transformers.weighting.criteria import OUTPUTS, PAIRS, LossMethod, predictions_of
+from headweights.transformers.weighting.criteria import OUTPUTS, PAIRS, LossMethod, MatchedPairs, matched_objects, predictions_of
 from headweights.transformers.weighting.labels import LabelledBatch
 
 
@@ -44,15 +46,15 @@ class LossCall:
             predictions = {OUTPUTS: {**self.arguments[OUTPUTS], **predictions}}
         return LossCall(self.method, self.compute, {**self.arguments, **predictions})
 
-    def losses(self, batch: LabelledBatch) -> Any:
+    def losses(self, batch: Batch) -> Any:
         """Computes the losses, by name, with the predictions behind the gate."""
         predictions = self.predictions
-        with _gate(batch, self, predictions):
+        with _gate(batch, self, predictions), _left_out(batch, self, predictions):
             return self.compute(**self.with_predictions(predictions).arguments)
 
 
 @contextmanager
-def _gate(batch: LabelledBatch, call: LossCall, predictions: dict[str, Any]) -> Iterator[None]:
+def _gate(batch: Batch, call: LossCall, predictions: dict[str, Any]) -> Iterator[None]:
     """Replaces predictions by gated ones. The losses are to be computed inside the context."""
     target = call.method.target
 
@@ -70,6 +72,25 @@ def _gate(batch: LabelledBatch, call: LossCall, predictions: dict[str, Any]) -> 
         if context is not None:
             stack.enter_context(context)
         predictions.update({name: arguments[name] for name in predictions})
+        yield
+
+
+@contextmanager
+def _left_out(batch: Batch, call: LossCall, predictions: dict[str, Any]) -> Iterator[None]:
+    """Keeps queries without an object from learning that they are of no unlabelled class, also where all weights count as 1."""
+    if call.method.classes is None or not batch.has_unlabelled or not predictions:
+        yield
+        return
+    ((name, scores),) = predictions.items()
+    if call.method.classes == "softmax":
+        unlabelled = batch.unlabelled(scores.shape[-1] - 1, scores)[:, None]
+        without_object = torch.stack(matched_objects(call.arguments[PAIRS], scores)) <= 0
+        predictions[name] = unlabelled_as_background(scores, unlabelled & without_object[..., None])
+        yield
+        return
+    arguments = {**predictions, PAIRS: call.arguments[PAIRS]}
+    with MatchedPairs().gated(None, arguments, {name: batch.class_tables(scores.shape[-1], scores)}):
+        predictions[name] = arguments[name]
         yield
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from headweights.batch.batch import Batch, ImageWeights, PartWeights
+from headweights.batch.batch import Batch, ImageWeights
 from headweights.batch.in_force import InForce
 from headweights.errors import WeightError
 from headweights.images.image import checked_weights
@@ -35,14 +36,14 @@ class LabelledBatch(Batch):
         losses: The losses of the model.
         weights: What the data sets weigh now.
         labels: A dict for each image.
-        objects: The number of objects of each image.
+        objects: The classes of the objects of each image, shape (objects,).
 
     Raises:
         WeightError: An entry is misspelt or invalid, or an image does not name its data set although data sets are weighed.
     """
 
     def __init__(
-        self, losses: ModelLosses, weights: InForce, labels: Sequence[Mapping[str, Any]], objects: Sequence[int]
+        self, losses: ModelLosses, weights: InForce, labels: Sequence[Mapping[str, Any]], objects: Sequence[Tensor]
     ) -> None:
         self.losses = losses
         self.datasets = [label.get(DATASET) for label in labels]
@@ -54,12 +55,12 @@ class LabelledBatch(Batch):
         self.listener: Callable[[Any, Any], Any] | None = None
 
 
-def _image(losses: ModelLosses, weights: InForce, index: int, label: Mapping[str, Any], objects: int) -> ImageWeights:
+def _image(losses: ModelLosses, weights: InForce, index: int, label: Mapping[str, Any], objects: Tensor) -> ImageWeights:
     name = f"{index} of the batch"
     for entry in label:
         _refuse_near_miss(entry)
     try:
-        of_dataset = weights.weights_of(label.get(DATASET))
+        part = weights.part(label.get(DATASET), {})
     except WeightError as error:
         raise WeightError(f"image {name} {error}{_HINT if label.get(DATASET) is None else ''}") from None
     own: dict[Address, float] = {}
@@ -73,8 +74,25 @@ def _image(losses: ModelLosses, weights: InForce, index: int, label: Mapping[str
         refuse_unweighted(losses, own.get(EVERY_HEAD, 1.0), where)
     of_objects = label.get(OBJECT_WEIGHTS)
     if of_objects is not None:
-        of_objects = _checked(of_objects, objects, f"labels[{index}][{OBJECT_WEIGHTS!r}]")
-    return ImageWeights(name, [PartWeights(of_dataset, own)], objects, of_objects)
+        of_objects = _checked(of_objects, len(objects), f"labels[{index}][{OBJECT_WEIGHTS!r}]")
+    if part.unlabelled:
+        _refuse_unlabelled(objects, part.unlabelled, f"labels[{index}][{CLASS_LABELS!r}], of data set {label[DATASET]!r},")
+    return ImageWeights(name, [replace(part, own=own)], objects, of_objects)
+
+
+def _refuse_unlabelled(objects: Tensor, unlabelled: frozenset[int], where: str) -> None:
+    """Raises an error if an object is of a class that its data set does not label."""
+    valid = ~torch.isin(objects, torch.tensor(sorted(unlabelled), device=objects.device)).any()
+    message = f"{where} holds a class that the data set does not label, as LossWeights' labelled says"
+    _require(valid, f"{message}.", lambda: f"{message}: {sorted({*objects.tolist()} & unlabelled)}.")
+
+
+def _require(valid: Tensor, message: str, details: Callable[[], str]) -> None:
+    """Raises an error where something is not valid; on another device than the CPU, without making the host wait for it."""
+    if valid.device.type != "cpu":
+        torch._assert_async(valid, message)
+    elif not valid:
+        raise WeightError(details())
 
 
 def refuse_unweighted(losses: ModelLosses, everywhere: object, where: str) -> None:
@@ -100,11 +118,7 @@ def _checked(weights: Any, objects: int, where: str) -> Tensor:
         raise WeightError(f"{where} is {given}; it must be a tensor with one number for each of the {objects} objects.")
     valid = (weights >= 0).logical_and(weights.isfinite()).all()
     message = f"{where} holds a weight that is negative, infinite or NaN."
-    if weights.device.type == "cpu":
-        if not valid:
-            raise WeightError(f"{message[:-1]}: {weights.tolist()}.")
-    else:
-        torch._assert_async(valid, message)  # an error that does not make the host wait for the device
+    _require(valid, message, lambda: f"{message[:-1]}: {weights.tolist()}.")
     return weights.float()
 
 

@@ -25,6 +25,8 @@ from headweights.transformers.weighting.criteria import (
     MATCHABILITY,
     QUERY_MASKS,
     SAMPLED_MASKS,
+    SOFTMAX_CLASSES,
+    TOKENS,
     VARIFOCAL,
     LossMethod,
 )
@@ -58,7 +60,19 @@ class ModelLosses:
             for method in self.methods
             for loss in method.losses[1:]
         }
-        return AddressBook({method.target: () for method in self.methods}, refused={**shared, **self.unweighted})
+        backgrounds = {method.target: [""] * method.has_background for method in self.methods}
+        weighted: dict[str, tuple[str, ...]] = {method.target: () for method in self.methods}
+        return AddressBook(weighted, refused={**shared, **self.unweighted}, backgrounds=backgrounds)
+
+    @property
+    def classifying(self) -> list[tuple[str, str]]:
+        """The losses that score classes, as (head path, loss)."""
+        return [(method.target, "") for method in self.methods if method.classes is not None]
+
+    @property
+    def fixed_classes(self) -> dict[str, str]:
+        """For each loss that scores classes and cannot leave one out, the reason."""
+        return {method.target: method.fixed_classes for method in self.methods if method.fixed_classes is not None}
 
     def criterion_class(self) -> Any:
         """Returns the class of the criterion; imports it if needed."""
@@ -80,16 +94,16 @@ _GROUNDED = "loss_grounding_dino.GroundingDinoImageLoss"
 _GROUPED = "loss_lw_detr.LwDetrImageLoss"
 
 WEIGHTED: Mapping[str, ModelLosses] = {
-    "DetrForObjectDetection": _losses(_DETR, CLASSES, BOXES),
-    "DetrForSegmentation": _losses(_DETR, CLASSES, BOXES, MASKS),
-    "TableTransformerForObjectDetection": _losses(_DETR, CLASSES, BOXES),
-    "YolosForObjectDetection": _losses(_DETR, CLASSES, BOXES),
+    "DetrForObjectDetection": _losses(_DETR, SOFTMAX_CLASSES, BOXES),
+    "DetrForSegmentation": _losses(_DETR, SOFTMAX_CLASSES, BOXES, MASKS),
+    "TableTransformerForObjectDetection": _losses(_DETR, SOFTMAX_CLASSES, BOXES),
+    "YolosForObjectDetection": _losses(_DETR, SOFTMAX_CLASSES, BOXES),
     "ConditionalDetrForObjectDetection": _losses(_DEFORMABLE, CLASSES, BOXES),
     "ConditionalDetrForSegmentation": _losses(_DEFORMABLE, CLASSES, BOXES, MASKS),
     "DabDetrForObjectDetection": _losses(_DEFORMABLE, CLASSES, BOXES),
     "DeformableDetrForObjectDetection": _losses(_DEFORMABLE, CLASSES, BOXES),
-    "GroundingDinoForObjectDetection": _losses(_GROUNDED, CLASSES, BOXES),
-    "MMGroundingDinoForObjectDetection": _losses(_GROUNDED, CLASSES, BOXES),
+    "GroundingDinoForObjectDetection": _losses(_GROUNDED, TOKENS, BOXES),
+    "MMGroundingDinoForObjectDetection": _losses(_GROUNDED, TOKENS, BOXES),
     "RTDetrForObjectDetection": _losses("loss_rt_detr.RTDetrLoss", VARIFOCAL, BOXES),
     "RTDetrV2ForObjectDetection": _losses("loss_rt_detr.RTDetrLoss", VARIFOCAL, BOXES),
     "DFineForObjectDetection": _losses("loss_d_fine.DFineLoss", VARIFOCAL, BOXES, CORNERS),

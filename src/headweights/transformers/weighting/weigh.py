@@ -68,7 +68,7 @@ class WeighedForward:
         if not torch.is_grad_enabled():
             return args, kwargs
         if objects is not None:
-            self._publish(model, labels if labels is not None else [{}] * len(objects), [len(of_image) for of_image in objects])
+            self._publish(model, labels if labels is not None else [{}] * len(objects), objects)
         elif model.training and in_force(model).datasets:
             raise WeightError(
                 f"{type(model).__name__} trains without labels, so it does not compute the loss, and the weights in force cannot "
@@ -93,7 +93,7 @@ class WeighedForward:
         if then is not None:
             then(model, batch, output["loss"] if isinstance(output, Mapping) else output[0])
 
-    def _publish(self, model: nn.Module, labels: Sequence[Mapping[str, Any]], objects: Sequence[int]) -> None:
+    def _publish(self, model: nn.Module, labels: Sequence[Mapping[str, Any]], objects: Sequence[torch.Tensor]) -> None:
         if len(labels) != len(objects):
             raise WeightError(f"There are {len(labels)} labels for a batch of {len(objects)} images; give one dict for each.")
         self._batch = LabelledBatch(self.losses, in_force(model), labels, objects)

@@ -1,0 +1,66 @@
+"""What a training's heads and pipelines can do about classes that a data set does not label."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from headweights.errors import WeightError
+from headweights.mixture.mix import DataSet, Mix
+from headweights.mixture.problems import Problem
+from headweights.mmdet.data.mixing import mixed_together
+from headweights.mmdet.data.source_datasets import SourceDataset
+from headweights.mmdet.weighting.labelled import ClassHeads
+
+
+def categories_of(source: SourceDataset) -> Sequence[str]:
+    """Returns the names of the categories that a data set's annotation file lists.
+
+    Raises:
+        WeightError: They are not known.
+    """
+    found = getattr(source.dataset, "categories", None)
+    if not isinstance(found, Mapping):
+        raise WeightError(
+            f"the categories of {source.annotations or type(source.dataset).__name__} are not known. Give the classes as a list."
+        )
+    return list(found.values())
+
+
+def wrong_heads(able: ClassHeads, partial: bool) -> Iterator[str]:
+    """Yields what is wrong with the heads of a model, if data sets do not label all classes (`partial`)."""
+    for path, reason in able.fixed.items():
+        yield f"labelled: {path} cannot leave out classes that a data set does not label: {reason}."
+    if partial and not able.classifying and not able.fixed:
+        weights = ", ".join(f"'{path}.{loss}.background'" if loss else f"'{path}.background'" for path, loss in able.agnostic)
+        instead = f" Weigh {weights} of that data set lower instead." if weights else ""
+        yield f"labelled: no head of this model learns from the background of which class it is not.{instead}"
+
+
+def advice_on_labels(mix: Mix, able: ClassHeads, sources: Sequence[SourceDataset]) -> Iterator[Problem]:
+    """Yields what `labelled` leaves as it is: heads that know no classes, and pictures that are mixed of several data sets."""
+    if not able.classifying:
+        return
+    partial = [name for name, dataset in mix.datasets.items() if dataset.unlabelled]
+    for head, loss in able.agnostic:
+        given = [mix.given(name, head, loss, background=True) for name in partial]
+        if any(one.source == "default" for one in given):
+            target = f"{head}.{loss}.background" if loss else f"{head}.background"
+            yield Problem(
+                "labelled",
+                f"{head} tells objects from background and knows no classes. What {', '.join(map(repr, partial))} does not label "
+                f"is background there. You can weigh its background lower: weights={{{partial[0]!r}: {{{target!r}: 0.3}}}}.",
+            )
+    for group in mixed_together(sources):
+        datasets = [mix.datasets[source.name] for source in group]
+        left = [name for name in datasets[0].classes if all(name not in each.classes or _labels(each, name) for each in datasets)]
+        if len(left) < min(len(each.labelled or each.classes) for each in datasets):
+            names = ", ".join(repr(each.name) for each in datasets)
+            yield Problem(
+                "labelled",
+                f"A picture that is mixed of {names} (mosaic, MixUp) counts as labelled for the classes that all of them label: "
+                f"{len(left)} of {len(datasets[0].classes)}. Mix within a data set: give each its own MultiImageMixDataset.",
+            )
+
+
+def _labels(dataset: DataSet, name: str) -> bool:
+    return dataset.labelled is None or name in dataset.labelled
