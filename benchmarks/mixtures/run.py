@@ -13,7 +13,7 @@ from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from mixtures.fixed_score import recall_and_precision
+from mixtures.matches import match
 from mixtures.settings import PRETRAININGS, SETTINGS, UNLABELLED
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -124,13 +124,14 @@ def _trained(run: Run, folder: Path, out: Path) -> dict[str, Any]:
     mean, at_50 = (
         float(scalars[name].current()) if name in scalars else 0.0 for name in ("val/coco/bbox_mAP", "val/coco/bbox_mAP_50")
     )
-    recall, precision = recall_and_precision(Path(config.val_evaluator.ann_file), folder / f"{run.split}.bbox.json")
+    found = match(Path(config.val_evaluator.ann_file), folder / f"{run.split}.bbox.json")
     return {
         "run": run.described(),
         "mAP": mean,
         "AP50": at_50,
-        "recall": recall,
-        "precision": precision,
+        "recall": found.recall(),
+        "precision": found.precision(),
+        "best_F1": found.best_f1(),
         "pictures": run.iterations * config.train_dataloader.batch_size,
         "seconds": round(time.monotonic() - started, 1),
         "cpu_seconds": round(time.process_time() - cpu, 1),

@@ -50,7 +50,8 @@ def train_all(arms: Sequence[Plan], out: Path, workers: int, console: Console) -
             progress.advance(task)
             if result is not None:
                 name, minutes = folder.relative_to(out), result["seconds"] / 60
-                progress.console.print(f"{name}: mAP {result['mAP']:.3f}, {minutes:.1f} min", highlight=False)
+                line = f"{name}: mAP {result['mAP']:.3f}, {minutes:.1f} min"
+                progress.console.print(line, highlight=False, soft_wrap=True)
 
         try:
             run_all(first, out, workers, done)

@@ -13,7 +13,8 @@ from mixtures.unlabelled import LENGTHS, Problem, plans, problems
 
 # The outcomes of a length, by the folder of their arm.
 Found = Mapping[PurePath, Outcome]
-METRICS = {"mAP": "mAP", "recall": "recall at 0.3"}
+METRICS = {"mAP": "mAP", "recall": "recall at 0.3", "best_F1": "best F1"}
+_SHOWN = {"mAP": "mAP", "AP50": "AP50", "recall": "recall at 0.3", "precision": "precision at 0.3", "best_F1": "best F1"}
 _LEAST = 2  # Seeds for a difference with an interval.
 
 
@@ -93,7 +94,7 @@ def _short(found: Difference) -> str:
 def _table(found: Found, setting: str, detector: str, length: str) -> str:
     iterations = LENGTHS[length] * UNLABELLED[setting].iterations
     lines = [f"**{DETECTORS[detector]}**, {iterations} iterations", ""]
-    head = ("", "mAP", "AP50", "recall at 0.3", "precision at 0.3", "mAP against as is", "recall against as is")
+    head = ["", *_SHOWN.values(), *(f"{words} against as is" for words in METRICS.values())]
     lines += [row(*head), row(*["---"] * len(head))]
     own = [problem for problem in problems(detector) if problem.setting == setting]
     for problem in own:
@@ -102,7 +103,7 @@ def _table(found: Found, setting: str, detector: str, length: str) -> str:
         for title, outcome in outcomes.items():
             values = [
                 f"{outcome.mean:.3f} ± {outcome.spread:.3f}",
-                *(f"{outcome.mean_of(m):.3f}" for m in ("AP50", "recall", "precision")),
+                *(f"{outcome.mean_of(metric):.3f}" for metric in list(_SHOWN)[1:]),
             ]
             against = ["" if outcome is as_is else signed(difference(outcome, as_is, metric)) for metric in METRICS]
             lines.append(row(title if len(own) == 1 else f"{problem.title}: {title}", *values, *against))

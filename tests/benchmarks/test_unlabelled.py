@@ -13,7 +13,7 @@ import pytest
 from mixtures import digits, incomplete
 from mixtures.arms import Arm, Plan
 from mixtures.arms import plans as plans_of_study
-from mixtures.fixed_score import recall_and_precision
+from mixtures.matches import Matches, match
 from mixtures.page import put
 from mixtures.run import RESULT, Run, result_of
 from mixtures.schedule import run_all
@@ -100,8 +100,8 @@ def test_a_seed_has_scenes_of_its_own_and_always_the_same(data: Path, tmp_path: 
         assert boxes(tmp_path / name / "full") == boxes(data / name / "seed_0/full")
 
 
-def measured(tmp_path: Path, objects: list[tuple[Any, ...]], detections: list[tuple[Any, ...]]) -> tuple[float, float]:
-    """Recall and precision on one image. An object has a class and a box (left, top, width, height), a detection also a score."""
+def matched(tmp_path: Path, objects: list[tuple[Any, ...]], detections: list[tuple[Any, ...]]) -> Matches:
+    """The matches on one image. An object has a class and a box (left, top, width, height), a detection also a score."""
     annotated = [
         {"id": n, "image_id": 0, "category_id": label, "bbox": box, "area": box[2] * box[3], "iscrowd": crowd}
         for n, (label, box, crowd) in enumerate(((*row, 0)[:3] for row in objects), start=1)
@@ -111,7 +111,7 @@ def measured(tmp_path: Path, objects: list[tuple[Any, ...]], detections: list[tu
     truth, found = tmp_path / "truth.json", tmp_path / "found.json"
     truth.write_text(json.dumps({"images": [image], "annotations": annotated, "categories": categories}))
     found.write_text(json.dumps([{"image_id": 0, "category_id": c, "bbox": box, "score": s} for c, box, s in detections]))
-    return recall_and_precision(truth, found)
+    return match(truth, found)
 
 
 HERE, THERE = [10, 10, 20, 20], [60, 60, 20, 20]
@@ -135,16 +135,33 @@ HERE, THERE = [10, 10, 20, 20], [60, 60, 20, 20]
 def test_recall_and_precision_at_a_fixed_score(
     tmp_path: Path, detections: list[tuple[Any, ...]], expected: tuple[float, float]
 ) -> None:
-    assert measured(tmp_path, [(0, HERE), (7, THERE)], detections) == pytest.approx(expected)
+    found = matched(tmp_path, [(0, HERE), (7, THERE)], detections)
+    assert (found.recall(), found.precision()) == pytest.approx(expected)
 
 
 def test_each_detection_takes_the_object_it_overlaps_most(tmp_path: Path) -> None:
     beside = [14, 10, 20, 20]  # IoU 2/3 with HERE
-    assert measured(tmp_path, [(0, HERE), (0, beside)], [(0, beside, 0.9), (0, HERE, 0.8)]) == (1, 1)
+    found = matched(tmp_path, [(0, HERE), (0, beside)], [(0, beside, 0.9), (0, HERE, 0.8)])
+    assert (found.recall(), found.precision()) == (1, 1)
 
 
 def test_an_ignored_region_counts_neither_way(tmp_path: Path) -> None:
-    assert measured(tmp_path, [(0, HERE), (0, THERE, 1)], [(0, HERE, 0.9), (0, THERE, 0.9)]) == (1, 1)
+    found = matched(tmp_path, [(0, HERE), (0, THERE, 1)], [(0, HERE, 0.9), (0, THERE, 0.9)])
+    assert (found.recall(), found.precision(), found.objects) == (1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("detections", "expected"),
+    [
+        ([], 0),
+        ([(3, HERE, 0.9)], 0),
+        ([(0, HERE, 0.1), (7, THERE, 0.1)], 1),  # at any score
+        ([(0, HERE, 0.2), (3, HERE, 0.1)], 2 / 3),  # above 0.1: precision 1, recall 1/2
+        ([(3, HERE, 0.9), (0, HERE, 0.5), (7, THERE, 0.4)], 4 / 5),  # with all: precision 2/3, recall 1
+    ],
+)
+def test_the_best_f1_is_that_of_the_best_threshold(tmp_path: Path, detections: list[tuple[Any, ...]], expected: float) -> None:
+    assert matched(tmp_path, [(0, HERE), (7, THERE)], detections).best_f1() == pytest.approx(expected)
 
 
 def runs(length: str = "short", seed: int = 0) -> dict[str, Run]:
@@ -219,7 +236,7 @@ def test_what_an_arm_says_reaches_the_training(data: Path, detector: str) -> Non
     assert sorted(folder.name for folder in done) == sorted(short)
     for name, run in short.items():
         result = result_of(run, data.parent / place / name)
-        assert result is not None and 0 <= result["recall"] <= 1 and 0 <= result["precision"] <= 1
+        assert result is not None and {"recall", "precision", "best_F1"} <= set(result)
         (hook,) = Config.fromfile(next((data.parent / place / name).glob("*.py"))).get("custom_hooks", [{}])
         assert hook.get("labelled") == (run.labelled and {of: list(classes) for of, classes in run.labelled.items()})
         assert hook.get("weights", {}) == (run.weights or {})
@@ -231,7 +248,7 @@ def invented(value: Mapping[str, float], seeds: int) -> list[dict[str, Any]]:
     for seed in range(seeds):
         for folder, run in runs(seed=seed).items():
             mean = next((v for end, v in value.items() if folder.endswith(end)), 0.1) + 0.01 * seed
-            metrics = {"mAP": mean, "AP50": 2 * mean, "recall": 1.5 * mean, "precision": 0.5}
+            metrics = {"mAP": mean, "AP50": 2 * mean, "recall": 1.5 * mean, "precision": 0.5, "best_F1": 0.4}
             rows.append({"arm": folder, **metrics, "seconds": 60, "cpu_seconds": 50, "run": run.described()})
     return rows
 
@@ -239,13 +256,16 @@ def invented(value: Mapping[str, float], seeds: int) -> list[dict[str, Any]]:
 def test_the_tables_show_what_came_out() -> None:
     made = parts(by_length(invented({"atss/short/labelled": 0.2, "atss/short/half_missing/background_0.3": 0.05}, seeds=3)))
     zero = "+0.000 (+0.000 to +0.000)"
-    labelled = "| `labelled` | 0.210 ± 0.010 | 0.420 | 0.315 | 0.500 | +0.100 (+0.100 to +0.100) | +0.150 (+0.150 to +0.150) |"
-    assert labelled in made["unlabelled_classes_short"]
-    assert f"| `labelled` | 0.110 ± 0.010 | 0.220 | 0.165 | 0.500 | {zero} | {zero} |" in made["unlabelled_classes_short"]
+    gains = f"+0.100 (+0.100 to +0.100) | +0.150 (+0.150 to +0.150) | {zero} |"
+    assert f"| `labelled` | 0.210 ± 0.010 | 0.420 | 0.315 | 0.500 | 0.400 | {gains}" in made["unlabelled_classes_short"]
+    assert (
+        f"| `labelled` | 0.110 ± 0.010 | 0.220 | 0.165 | 0.500 | 0.400 | {zero} | {zero} | {zero} |"
+        in made["unlabelled_classes_short"]
+    )
     assert "half of the boxes missing: `.background` 0.3 | 0.060" in made["missing_boxes_short"]
     summary = made["summary"].splitlines()
-    assert "| `labelled` | +0.000 | +0.000 | **+0.100** | **+0.150** |" in summary
-    assert "| `.background` 0.3 | +0.000 | +0.000 | **-0.050** | **-0.075** |" in summary
+    assert "| `labelled` | +0.000 | +0.000 | +0.000 | **+0.100** | **+0.150** | +0.000 |" in summary
+    assert "| `.background` 0.3 | +0.000 | +0.000 | +0.000 | **-0.050** | **-0.075** | +0.000 |" in summary
     assert "Seeds: 3 (short)" in made["summary"] and made["missing_boxes_long"] == "(Not run.)"
 
 
