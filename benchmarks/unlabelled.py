@@ -4,7 +4,7 @@
 
 Trains every arm at two lengths, first each arm with the first seed, then with the second, and so on, and writes the tables to
 FOLDER/unlabelled.md. The same command resumes a stopped study. --publish also updates docs/unlabelled.md; --no-train only uses
-existing results. Tables have the seeds that all their arms have.
+existing results. A table has the seeds that all its arms have.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from mixtures.run import result_of
 from mixtures.settings import UNLABELLED
 from mixtures.training import make_data, train_all
 from mixtures.unlabelled import LENGTHS, plans
-from mixtures.unlabelled_page import by_length, parts
+from mixtures.unlabelled_page import parts, read
 from rich.console import Console
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -61,7 +61,7 @@ def results(out: Path, seeds: int) -> list[dict[str, Any]]:
 
 def show(rows: list[dict[str, Any]], out: Path, publish: bool, console: Console) -> None:
     """Writes the results and their tables."""
-    made = parts(by_length(rows))
+    made = parts(read(rows))
     text = "\n\n".join(f"## {name}\n\n{part}" for name, part in made.items())
     (out / "unlabelled.md").write_text(text + "\n", encoding="utf-8")
     console.print(f"{out / 'unlabelled.md'}", soft_wrap=True, highlight=False)

@@ -69,8 +69,8 @@ def row(*cells: str) -> str:
 
 
 def signed(found: Difference) -> str:
-    """A difference with its interval."""
-    return f"{found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
+    """A difference, with its interval if there are several pairs."""
+    return f"{found.mean:+.3f}" + (f" ({found.low:+.3f} to {found.high:+.3f})" if found.pairs > 1 else "")
 
 
 def _summary(found: Sequence[Outcome]) -> str:

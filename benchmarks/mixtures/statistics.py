@@ -51,7 +51,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Difference:
-    """A mean of paired differences with its 95 % confidence interval (Student's t, over the seeds that both arms have)."""
+    """A mean of paired differences with its 95 % confidence interval (Student's t, over the seeds that both arms have).
+
+    The bounds are NaN if there is only one pair.
+    """
 
     mean: float
     low: float
@@ -77,7 +80,8 @@ def difference(one: Outcome, other: Outcome, metric: str = "mAP") -> Difference:
     seeds = sorted(set(one.runs) & set(other.runs))
     deltas = [one.runs[seed][metric] - other.runs[seed][metric] for seed in seeds]
     mean = statistics.fmean(deltas)
-    half = float(t.ppf(0.975, len(deltas) - 1)) * statistics.stdev(deltas) / math.sqrt(len(deltas))
+    spread = statistics.stdev(deltas) if len(deltas) > 1 else math.nan
+    half = float(t.ppf(0.975, len(deltas) - 1)) * spread / math.sqrt(len(deltas))
     return Difference(mean, mean - half, mean + half, len(deltas))
 
 

@@ -19,7 +19,7 @@ from mixtures.run import RESULT, Run, result_of
 from mixtures.schedule import run_all
 from mixtures.settings import ADDRESSES, UNLABELLED
 from mixtures.unlabelled import AS_IS, CEILING, LENGTHS, plans
-from mixtures.unlabelled_page import by_length, parts
+from mixtures.unlabelled_page import parts, read
 from mmengine.config import Config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -254,7 +254,7 @@ def invented(value: Mapping[str, float], seeds: int) -> list[dict[str, Any]]:
 
 
 def test_the_tables_show_what_came_out() -> None:
-    made = parts(by_length(invented({"atss/short/labelled": 0.2, "atss/short/half_missing/background_0.3": 0.05}, seeds=3)))
+    made = parts(read(invented({"atss/short/labelled": 0.2, "atss/short/half_missing/background_0.3": 0.05}, seeds=3)))
     zero = "+0.000 (+0.000 to +0.000)"
     gains = f"+0.100 (+0.100 to +0.100) | +0.150 (+0.150 to +0.150) | {zero} |"
     assert f"| `labelled` | 0.210 ± 0.010 | 0.420 | 0.315 | 0.500 | 0.400 | {gains}" in made["unlabelled_classes_short"]
@@ -266,20 +266,27 @@ def test_the_tables_show_what_came_out() -> None:
     summary = made["summary"].splitlines()
     assert "| `labelled` | +0.000 | +0.000 | +0.000 | **+0.100** | **+0.150** | +0.000 |" in summary
     assert "| `.background` 0.3 | +0.000 | +0.000 | +0.000 | **-0.050** | **-0.075** | +0.000 |" in summary
-    assert "Seeds: 3 (short)" in made["summary"] and made["missing_boxes_long"] == "(Not run.)"
+    assert "Seeds: 3 (Faster R-CNN, short), 3 (ATSS, short)." in made["summary"] and made["missing_boxes_long"] == "(Not run.)"
+
+
+def test_one_seed_has_no_interval() -> None:
+    made = parts(read(invented({"atss/short/labelled": 0.2}, seeds=1)))
+    assert "| `labelled` | 0.200 | 0.400 | 0.300 | 0.500 | 0.400 | +0.100 | +0.150 | +0.000 |" in made["unlabelled_classes_short"]
+    assert "| `labelled` | +0.000 | +0.000 | +0.000 | +0.100 | +0.150 | +0.000 |" in made["summary"]
 
 
 def test_a_table_has_the_seeds_that_all_its_arms_have() -> None:
     rows = invented({}, seeds=3)
-    (found,) = by_length(rows[:-1]).values()
-    assert {tuple(outcome.runs) for outcome in found.values()} == {(0, 1)}
-    assert by_length(rows[: len(rows) // 3]) == {}
+    found = read(rows[:-1])  # the last one is of ATSS
+    seeds = {key: {tuple(outcome.runs) for outcome in outcomes.values()} for key, outcomes in found.items()}
+    assert seeds == {("faster-rcnn", "short"): {(0, 1, 2)}, ("atss", "short"): {(0, 1)}}
+    assert read(rows[:5]) == {}
 
 
 def test_the_page_has_the_tables_of_its_results(tmp_path: Path) -> None:
     rows = json.loads((ROOT / "docs/unlabelled.json").read_text())
     page = tmp_path / "unlabelled.md"
     page.write_text((ROOT / "docs/unlabelled.md").read_text())
-    made = parts(by_length(rows))
+    made = parts(read(rows))
     assert not put(page, made)
     assert all(f"<!-- study: {name} -->\n{part}\n" in page.read_text() for name, part in made.items())
