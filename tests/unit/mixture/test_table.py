@@ -64,6 +64,7 @@ def test_records() -> None:
         weight=3.0,
         effective_weight=3.0,
         schedule=None,
+        background=None,
         source="pipeline",
         share=3000 / 4500,
     )
