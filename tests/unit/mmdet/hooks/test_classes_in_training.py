@@ -144,6 +144,13 @@ def test_by_name_the_model_sees_the_right_labels(tmp_path: Path, by: str, wrappe
     assert set(labels(runner)) == seen(runner) == {(name, name) for name in CLASSES}
 
 
+def test_workers_that_start_with_the_loop_know_it(tmp_path: Path) -> None:
+    made = config(tmp_path, [part(tmp_path, "bad", REVERSED)], dict(classes="by name"))
+    made.train_cfg = dict(type="IterBasedTrainLoop", max_iters=3)
+    made.train_dataloader.update(num_workers=1, sampler=dict(type="InfiniteSampler"))
+    assert seen(trained(made)) == {(name, name) for name in CLASSES}
+
+
 def test_stock_the_model_sees_the_wrong_labels(tmp_path: Path) -> None:
     """What the tests above are about."""
     runner = trained(config(tmp_path, [part(tmp_path, "bad", REVERSED)]))
