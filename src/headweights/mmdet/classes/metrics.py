@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any, SupportsIndex
+from typing import Any
 
 from headweights.mmdet.classes.order import Pairs, labels_by_name, mislabelled, names_of
 
@@ -20,7 +20,7 @@ class CategoryIds(list[Any]):
         super().__init__(sorted(of_classes))
         self.of_classes = of_classes
 
-    def __getitem__(self, label: SupportsIndex) -> Any:  # type: ignore[override]
+    def __getitem__(self, label: Any) -> Any:
         return self.of_classes[label]
 
 

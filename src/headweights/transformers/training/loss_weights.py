@@ -259,7 +259,8 @@ class LossWeights(LogsMeasurements):
                 _logger.warning(warning)
 
     def _checked(self, model: nn.Module, dataset: Any, length: Length) -> Checked:
-        return checked_mix(losses_of(model), dataset, self.block, self.normalize, self.target, length)
+        id2label = getattr(model.config, "id2label", None)
+        return checked_mix(losses_of(model), dataset, self.block, self.normalize, self.target, length, id2label)
 
     def _begin(self, model: nn.Module, dataset: Any, length: Length, interval: int) -> None:
         model = inner_model(model)

@@ -11,6 +11,7 @@ from headweights.images.table import mean_weights
 from headweights.mixture.mix import DataSet, Mix, addressed_block, no_such_dataset
 from headweights.mixture.problems import Length, Problem, problems_of
 from headweights.mixture.table import plain, table_of
+from headweights.transformers.data.categories import class_problem
 from headweights.transformers.data.mixed import mixed_in
 from headweights.transformers.weighting.labels import refuse_unweighted
 from headweights.transformers.weighting.models import ModelLosses
@@ -40,7 +41,15 @@ class Checked:
         return [problem.message for problem in self.problems if problem.stops]
 
 
-def checked_mix(losses: ModelLosses, dataset: Any, block: Block, normalize: bool, target: str | None, length: Length) -> Checked:
+def checked_mix(
+    losses: ModelLosses,
+    dataset: Any,
+    block: Block,
+    normalize: bool,
+    target: str | None,
+    length: Length,
+    id2label: Mapping[int, str] | None = None,
+) -> Checked:
     """Checks a training; finds every problem at once and raises nothing.
 
     Args:
@@ -50,6 +59,7 @@ def checked_mix(losses: ModelLosses, dataset: Any, block: Block, normalize: bool
         normalize: See :class:`headweights.mixture.mix.Mix`.
         target: The data set that the detector is meant for.
         length: The length of the training.
+        id2label: The model's names of its classes. Default: None, unknown.
     """
     datasets, wrong = _datasets(dataset, block, losses.book)
     names = [known.name for known in datasets]
@@ -70,7 +80,15 @@ def checked_mix(losses: ModelLosses, dataset: Any, block: Block, normalize: bool
     addressed, unknown = addressed_block(names, losses.book, block)
     mix = Mix(datasets, losses.book, addressed, normalize)
     stops = [Problem("bad input", message, stops=True) for message in (*wrong, *unknown)]
-    return Checked(mix, [*stops, *problems_of(mix, length)])
+    return Checked(mix, [*stops, *_class_problems(dataset, id2label or {}), *problems_of(mix, length)])
+
+
+def _class_problems(dataset: Any, id2label: Mapping[int, str]) -> list[Problem]:
+    mixed = mixed_in(dataset)
+    # A data set that a column splits is in the mix several times.
+    sources = {id(source.dataset): (source.name, source.dataset) for source in mixed.sources} if mixed else {}
+    found = [class_problem(name, source, id2label) for name, source in sources.values()]
+    return [problem for problem in found if problem is not None]
 
 
 def _datasets(dataset: Any, block: Mapping[str, Any], book: AddressBook) -> tuple[list[DataSet], list[str]]:
