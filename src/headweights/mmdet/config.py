@@ -25,7 +25,7 @@ from headweights.mixture.problems import Length, Problem
 
 _HOOK = "LossWeightHook"
 _IMPORT = "headweights.mmdet"
-_NEED_IMPORT = (_HOOK, "AddFieldToImgMetas", "LoadLossWeights", "WithWeightPerImage")
+_NEED_IMPORT = (_HOOK, "AddFieldToImgMetas", "LoadLossWeights", "WithWeightPerImage", "CocoDatasetByName", "CocoMetricByName")
 
 
 class MissingDataset(BaseDataset):

@@ -79,6 +79,15 @@ def test_the_types_are_another(tmp_path: Path) -> None:
     assert checked(path).problems == []
 
 
+def test_the_types_need_the_import(tmp_path: Path) -> None:
+    path = written(tmp_path, GOOD, GOOD, None)
+    config = Config.fromfile(path)
+    config.val_evaluator.type = "CocoMetricByName"
+    config.pop("custom_imports")
+    config.dump(path)
+    assert [problem.kind for problem in checked(path).problems] == ["import"]
+
+
 def test_what_is_right_is_no_problem(tmp_path: Path) -> None:
     assert checked(written(tmp_path, GOOD, GOOD[:2], dict())).problems == []
 

@@ -74,8 +74,8 @@ def categories_of(dataset: Any) -> dict[Any, str] | None:
 
 def mislabelled_in(dataset: Any) -> Pairs:
     """Returns the categories of a loaded data set that are labelled as another class, and as which."""
-    categories, labels, classes = categories_of(dataset), getattr(dataset, "cat2label", None), _classes(dataset)
-    return mislabelled(categories, labels, classes) if categories and isinstance(labels, dict) else {}
+    categories, labels = categories_of(dataset), getattr(dataset, "cat2label", None)
+    return mislabelled(categories, labels, _classes(dataset)) if categories and isinstance(labels, dict) else {}
 
 
 def label_by_name(dataset: Any) -> None:

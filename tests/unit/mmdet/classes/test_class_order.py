@@ -125,5 +125,6 @@ def test_classes_that_are_not_listed_are_left_alone(tmp_path: Path) -> None:
             return [dict(img_path="0.png")]
 
     data = Own(metainfo=dict(classes=CLASSES))
-    assert categories_of(data) is None
-    assert mislabelled_in(data) == {}
+    for unlisted in (data, [0, 1]):
+        assert categories_of(unlisted) is None
+        assert mislabelled_in(unlisted) == {}
