@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from headweights.errors import WeightError
 from headweights.mixture.mix import DataSet, Mix
 from headweights.mixture.problems import Problem
+from headweights.mmdet.classes.order import categories_of as file_categories
 from headweights.mmdet.data.mixing import mixed_together
 from headweights.mmdet.data.source_datasets import SourceDataset
 from headweights.mmdet.weighting.labelled import ClassHeads
@@ -18,8 +19,8 @@ def categories_of(source: SourceDataset) -> Sequence[str]:
     Raises:
         WeightError: They are not known.
     """
-    found = getattr(source.dataset, "categories", None)
-    if not isinstance(found, Mapping):
+    found = file_categories(source.dataset)
+    if found is None:
         raise WeightError(
             f"the categories of {source.annotations or type(source.dataset).__name__} are not known. Give the classes as a list."
         )

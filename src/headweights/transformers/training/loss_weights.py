@@ -264,8 +264,9 @@ class LossWeights(LogsMeasurements):
                 _logger.warning(warning)
 
     def _checked(self, model: nn.Module, dataset: Any, length: Length) -> Checked:
+        id2label = getattr(model.config, "id2label", None) or {}
         given = self.block, self.normalize, self.target, length, self.labelled
-        return checked_mix(losses_of(model), dataset, *given, classes_of(model))
+        return checked_mix(losses_of(model), dataset, *given, id2label)
 
     def _begin(self, model: nn.Module, dataset: Any, length: Length, interval: int) -> None:
         model = inner_model(model)
@@ -337,12 +338,6 @@ def inner_model(model: Any) -> nn.Module:
         if not isinstance(inner, nn.Module):
             return model  # type: ignore[no-any-return]
         model = inner
-
-
-def classes_of(model: Any) -> tuple[str, ...]:
-    """Returns the names of the classes of a model, in the order of its scores."""
-    names: Mapping[int, str] = model.config.id2label or {}
-    return tuple(str(names[number]) for number in sorted(names))
 
 
 def announce(checked: Checked) -> None:
