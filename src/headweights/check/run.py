@@ -14,6 +14,7 @@ from headweights.mixture.problems import Problem, problems_of
 from headweights.mmdet.config import BuiltConfig, build_config, build_validation, read_config
 from headweights.mmdet.heads.model_heads import heads_of
 from headweights.mmdet.hooks.classes import BY_NAME, number_by_name, wrong_classes, wrong_evaluation
+from headweights.mmdet.hooks.labelled import advice_on_validation
 from headweights.mmdet.hooks.loss_weights import LossWeightHook
 from headweights.mmdet.hooks.mixture import mix_of, sources_of
 from headweights.weights.block import read_block
@@ -52,7 +53,7 @@ def checked(path: Path) -> Checked:
             result.stop("bad input", str(error))
             names = None
     classes = BY_NAME if arguments.get("classes") == BY_NAME else None
-    _check_validation(result, config, classes)
+    validated = _check_validation(result, config, classes)
     if result.dataset is None:
         return result
     if classes is not None:
@@ -72,22 +73,24 @@ def checked(path: Path) -> Checked:
     labelled = arguments.get("labelled") if isinstance(arguments.get("labelled"), Mapping) else {}
     given = None if result.hook is None else block
     result.mix, found = mix_of(result.model, sources, given, normalize, objects, labelled)
-    result.problems += [*found, *problems_of(result.mix, result.length)]
+    result.problems += [*found, *advice_on_validation(result.mix, validated), *problems_of(result.mix, result.length)]
     return result
 
 
-def _check_validation(result: Checked, config: Any, classes: str | None) -> None:
-    """Adds the problems with the classes of a config's validation."""
+def _check_validation(result: Checked, config: Any, classes: str | None) -> Any:
+    """Adds the problems with the classes of a config's validation; returns its data set, or None."""
     try:
         built = build_validation(config)
     except WeightError as error:
         result.notes.append(f"The classes of the validation are not checked: {error}")
-        return
-    if built is not None:
-        try:
-            result.problems += _class_problems(wrong_evaluation(*built, classes), result)
-        except WeightError as error:
-            result.stop(CLASS_ORDER, str(error))
+        return None
+    if built is None:
+        return None
+    try:
+        result.problems += _class_problems(wrong_evaluation(*built, classes), result)
+    except WeightError as error:
+        result.stop(CLASS_ORDER, str(error))
+    return built[0]
 
 
 def _class_problems(messages: Sequence[str], result: Checked) -> list[Problem]:

@@ -26,6 +26,7 @@ from headweights.mmdet.data.source_datasets import SourceDataset, load_weights
 from headweights.mmdet.heads.model_heads import heads_of, unwrapped
 from headweights.mmdet.heads.publishing import publishes
 from headweights.mmdet.hooks.classes import check_evaluation, number_by_name, wrong_classes
+from headweights.mmdet.hooks.labelled import advice_on_validation
 from headweights.mmdet.hooks.mixture import mix_of, sources_of
 from headweights.mmdet.hooks.progress import length_of, moment_of, sampler_of
 from headweights.mmdet.hooks.run_record import describe_run
@@ -157,7 +158,8 @@ class LossWeightHook(Hook):
             announce(self.mix, runner.logger)
             record = describe_run(heads_of(model), self.mix, self.sources, self.block, self.target)
             write_record(Path(runner.log_dir) / "vis_data", record)
-        for problem in [*problems, *problems_of(self.mix, length_of(runner))]:
+        validated = getattr(getattr(runner.val_loop, "dataloader", None), "dataset", None)
+        for problem in [*problems, *advice_on_validation(self.mix, validated), *problems_of(self.mix, length_of(runner))]:
             runner.logger.warning(f"headweights: {problem.message}")
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
