@@ -11,15 +11,16 @@ from typing import Any
 import pytest
 import torch
 from support.oracle import assert_scaled, relative_error
-from support.transformers_steps import Step, StockStep, target_of
+from support.transformers_steps import CLASSIFYING, Step, StockStep, target_of
 from support.transformers_zoo import CLASSES, NO_LOSS, OBJECTS, ZOO, Architecture, Batch, stock_model
 from torch import Tensor, nn
 from transformers.loss.loss_utils import LOSS_MAPPING
 from transformers.models.auto import modeling_auto
 
 from headweights import WeightError
+from headweights.batch.in_force import InForce, put_in_force
 from headweights.transformers import weigh
-from headweights.transformers.weighting.models import targets_of
+from headweights.transformers.weighting.models import WEIGHTED, targets_of
 
 pytestmark = pytest.mark.slow
 
@@ -306,6 +307,75 @@ def change_first_object(batch: Batch, image: int, classes: int, shift: float) ->
     label["class_labels"][0] = (label["class_labels"][0] + classes) % CLASSES
     if "masks" in label:
         label["masks"][0] = label["masks"][0].roll(round(100 * shift), dims=-1)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# The background, and classes that are not labelled
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+@every_architecture
+def test_the_background_weighs_what_it_is_given_and_objects_what_they_weighed(arch: Architecture) -> None:
+    of_images, backgrounds = (0.5, 2, 1), (0.25, 3, 0)
+    (target,) = set(CLASSIFYING) & set(weightable(arch))
+    labels = [
+        {"loss_weight": {target: image, f"{target}.background": none}} for image, none in zip(of_images, backgrounds, strict=True)
+    ]
+    weighted, stock = Step(arch, weighted_model(arch), labels), stock_step(arch)
+    assert_same_values(weighted, stock)
+    ones = [torch.ones(count) for count in OBJECTS]
+    expected = stock.weighted_pixel_gradient({target: of_images}, ones, {target: backgrounds})
+    assert relative_error(expected, stock.weighted_pixel_gradient({target: of_images}, ones)) > 10 * TOLERANCE
+    assert_close(weighted.pixel_gradient, expected)
+
+
+UNLABELLED = ((3, 4), (), (0,))
+
+
+def labelled_step(arch: Architecture, unlabelled: Sequence[Sequence[int]]) -> Step:
+    """A step in which each image's data set does not label some classes."""
+    model = weighted_model(arch)
+    names = [f"data set {image}" for image in range(len(OBJECTS))]
+    left_out = {name: frozenset(classes) for name, classes in zip(names, unlabelled, strict=True)}
+    put_in_force(model, InForce({name: {} for name in names}, unlabelled=left_out))
+    try:
+        return Step(arch, model, [{"dataset": name} for name in names], change=labelled_only(unlabelled))
+    finally:
+        put_in_force(model, None)
+
+
+def labelled_only(unlabelled: Sequence[Sequence[int]]) -> Callable[[Batch], None]:
+    """Gives the objects of a batch classes that are labelled in their image."""
+
+    def change(batch: Batch) -> None:
+        of_images = batch["class_labels"] if "class_labels" in batch else [label["class_labels"] for label in batch["labels"]]
+        for classes, left_out in zip(of_images, unlabelled, strict=True):
+            labelled = [number for number in range(CLASSES) if number not in left_out]
+            classes.copy_(torch.tensor([labelled[int(number) % len(labelled)] for number in classes], dtype=classes.dtype))
+
+    return change
+
+
+every_closed_vocabulary = every_architecture_but(lambda arch: WEIGHTED[arch.model].fixed_classes)
+
+
+@every_closed_vocabulary
+def test_what_is_matched_to_nothing_learns_nothing_of_a_class_that_is_not_labelled(arch: Architecture) -> None:
+    labelled = labelled_step(arch, UNLABELLED)
+    stock = StockStep(arch, stock_model(arch), change=labelled_only(UNLABELLED))
+    expected = stock.weighted_pixel_gradient({}, [torch.ones(count) for count in OBJECTS], unlabelled=UNLABELLED)
+    for image, classes in enumerate(UNLABELLED):
+        changes = relative_error(expected[image], stock.pixel_gradient[image]) > 2 * TOLERANCE
+        assert changes == bool(classes), f"image {image}"
+    assert_close(labelled.pixel_gradient, expected)
+
+
+@every_closed_vocabulary
+def test_where_all_classes_are_labelled_all_is_stock_bit_for_bit(arch: Architecture) -> None:
+    labelled, stock = labelled_step(arch, ((), (), ())), stock_step(arch)
+    assert_same_values(labelled, stock)
+    for name, gradient in stock.gradients.items():
+        assert torch.equal(labelled.gradients[name], gradient), name
 
 
 # ----------------------------------------------------------------------------------------------------------------------

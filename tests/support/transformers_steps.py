@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from support.transformers_zoo import OBJECTS, Architecture, Batch
+from support.transformers_zoo import CLASSES, OBJECTS, Architecture, Batch
 
 Labels = Sequence[Mapping[str, Any]]
 
@@ -35,6 +35,10 @@ PREDICTIONS = {
     "loss_mask_ce": ("pred_masks",),
     "loss_contrastive": ("contrastive_queries_logits",),
 }
+
+
+# The targets that score classes.
+CLASSIFYING = ("loss_ce", "loss_vfl", "loss_mal", "loss_cross_entropy")
 
 
 def target_of(loss: str) -> str:
@@ -251,28 +255,60 @@ class StockStep(Step):
         total = sum(term.coefficient * term.value for term in self.terms if term.target == target)
         return torch.autograd.grad(total, self.pixels, retain_graph=True)[0]
 
-    def weighted_pixel_gradient(self, images: Mapping[str, Sequence[float]], objects: Sequence[Tensor]) -> Tensor:
+    def weighted_pixel_gradient(
+        self,
+        images: Mapping[str, Sequence[float]],
+        objects: Sequence[Tensor],
+        backgrounds: Mapping[str, Sequence[float]] | None = None,
+        unlabelled: Sequence[Sequence[int]] | None = None,
+    ) -> Tensor:
         """The gradient that weights of images and objects must give, from the gradients of the stock predictions.
 
         Args:
             images: The weight of each image, by target; 1 where a target has none.
             objects: For each image, the weight of each object.
+            backgrounds: The weight of what is matched to no object in each image, by target. Default: None, that of the image.
+            unlabelled: The classes that are not labelled in each image. Default: None.
         """
         predictions, gradients = [], []
         for term in self.terms:
             (gradient,) = torch.autograd.grad(term.value, term.prediction, retain_graph=True, allow_unused=True)
             if gradient is not None:
-                rows = _rows(images.get(term.target, [1.0] * len(objects)), objects, term.objects)
+                of_images = images.get(term.target, [1.0] * len(objects))
+                rows = _rows(of_images, (backgrounds or {}).get(term.target, of_images), objects, term.objects)
+                if unlabelled is not None and term.target in CLASSIFYING:
+                    gradient = _without_unlabelled(gradient, term, unlabelled)
                 predictions.append(term.prediction)
                 gradients.append(term.coefficient * gradient * rows.view(*rows.shape, *[1] * (gradient.dim() - rows.dim())))
         return torch.autograd.grad(predictions, self.pixels, gradients, retain_graph=True)[0]
 
 
-def _rows(images: Sequence[float], objects: Sequence[Tensor], numbers: Tensor) -> Tensor:
-    """The weight of each query: its image's, times its object's if it has one (a number of -1 says that it has none)."""
-    return torch.stack(
-        [image * torch.cat([own, torch.ones(1)])[of_image] for image, own, of_image in zip(images, objects, numbers)]
-    )
+def _rows(images: Sequence[float], backgrounds: Sequence[float], objects: Sequence[Tensor], numbers: Tensor) -> Tensor:
+    """The weight of each query: its image's times its object's, or that of the background (a number of -1)."""
+    of_images = zip(images, backgrounds, objects, numbers)
+    return torch.stack([torch.cat([image * own, torch.tensor([none])])[of_image] for image, none, own, of_image in of_images])
+
+
+def _without_unlabelled(gradient: Tensor, term: Term, unlabelled: Sequence[Sequence[int]]) -> Tensor:
+    """The gradient of class scores that are matched to no object, without the classes that are not labelled.
+
+    Independent scores have none there. With a background, it is that of ``-log(p[background] + sum of p[unlabelled])``, with the
+    factor that stock's ``-log p[background]`` has.
+    """
+    scores = term.prediction.detach()
+    left_out = torch.zeros(len(unlabelled), scores.shape[-1], dtype=torch.bool)
+    for image, classes in enumerate(unlabelled):
+        left_out[image, list(classes)] = True
+    left_out = left_out.view(len(unlabelled), *[1] * (scores.ndim - 2), -1)
+    if scores.shape[-1] == CLASSES:
+        expected = gradient.masked_fill(left_out, 0)
+    else:
+        p = scores.softmax(-1)
+        target = left_out.clone().expand_as(p).clone()
+        target[..., -1] = True
+        expected = gradient[..., -1:] / (p[..., -1:] - 1) * (p - p * target / (p * target).sum(-1, keepdim=True))
+    changes = (term.objects < 0)[..., None] & left_out.any(-1, keepdim=True)
+    return torch.where(changes, expected, gradient)
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -12,6 +12,11 @@ from headweights.weights.addresses import AddressBook, field_of, target_of
 from headweights.weights.block import checked_target
 from headweights.weights.schedules import COURSES, is_schedule, parse_weight
 
+# The kind of problem with classes that are labelled as another.
+CLASS_ORDER = "class order"
+# The arguments of the hook that fix a problem, by its kind.
+_ARGUMENTS: Mapping[str, Mapping[str, Any]] = {"learning rate": {"normalize": True}, CLASS_ORDER: {"classes": "by name"}}
+
 
 class Fix:
     """Corrects a block entry by entry. Entries that it cannot guess go into `left_out`.
@@ -92,10 +97,12 @@ def as_config(block: Mapping[str, Any], others: Mapping[str, Any], problems: Seq
     Args:
         block: The corrected weights.
         others: The hook's other arguments.
-        problems: The problems that were found. A problem with the learning rate adds ``normalize=True``.
+        problems: The problems that were found. Some are fixed by another argument, such as ``normalize=True``.
         left_out: The entries that were left out; they become comments.
     """
-    arguments = {**others, "normalize": True} if any(problem.kind == "learning rate" for problem in problems) else others
+    arguments = dict(others)
+    for problem in problems:
+        arguments.update(_ARGUMENTS.get(problem.kind, {}))
     lines = ["custom_hooks = [", "    dict(", "        type='LossWeightHook',", "        weights={"]
     lines += [f"            {name!r}: {given!r}," for name, given in block.items()]
     lines += [f"            # left out: {entry}" for entry in left_out]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from headweights.check.fix import Fix, as_config
+from headweights.check.fix import CLASS_ORDER, Fix, as_config
 from headweights.errors import WeightError
 from headweights.mixture.mix import Mix
 from headweights.mixture.problems import Problem, problems_of
-from headweights.mmdet.config import BuiltConfig, build_config, read_config
+from headweights.mmdet.config import BuiltConfig, build_config, build_validation, read_config
 from headweights.mmdet.heads.model_heads import heads_of
+from headweights.mmdet.hooks.classes import BY_NAME, number_by_name, wrong_classes, wrong_evaluation
+from headweights.mmdet.hooks.labelled import advice_on_validation
 from headweights.mmdet.hooks.loss_weights import LossWeightHook
 from headweights.mmdet.hooks.mixture import mix_of, sources_of
 from headweights.weights.block import read_block
@@ -49,21 +52,50 @@ def checked(path: Path) -> Checked:
         except (WeightError, TypeError) as error:
             result.stop("bad input", str(error))
             names = None
+    classes = BY_NAME if arguments.get("classes") == BY_NAME else None
+    validated = _check_validation(result, config, classes)
     if result.dataset is None:
         return result
+    if classes is not None:
+        try:
+            number_by_name(result.dataset)
+        except WeightError as error:
+            result.stop(CLASS_ORDER, str(error))
     images, target = arguments.get("images"), arguments.get("target")
     images = images if isinstance(images, Mapping) else {}
     mentioned = {"target": [target] if isinstance(target, str) and target else []}
     sources, wrong = sources_of(result.dataset, result.sampler, names, images, mentioned, is_named=result.hook is not None)
     result.stop("bad input", *wrong)
+    result.problems += _class_problems(wrong_classes(sources), result)
     if result.model is None:
         return result
     normalize, objects = arguments.get("normalize") is True, arguments.get("objects") is not False
     labelled = arguments.get("labelled") if isinstance(arguments.get("labelled"), Mapping) else {}
     given = None if result.hook is None else block
     result.mix, found = mix_of(result.model, sources, given, normalize, objects, labelled)
-    result.problems += [*found, *problems_of(result.mix, result.length)]
+    result.problems += [*found, *advice_on_validation(result.mix, validated), *problems_of(result.mix, result.length)]
     return result
+
+
+def _check_validation(result: Checked, config: Any, classes: str | None) -> Any:
+    """Adds the problems with the classes of a config's validation; returns its data set, or None."""
+    try:
+        built = build_validation(config)
+    except WeightError as error:
+        result.notes.append(f"The classes of the validation are not checked: {error}")
+        return None
+    if built is None:
+        return None
+    try:
+        result.problems += _class_problems(wrong_evaluation(*built, classes), result)
+    except WeightError as error:
+        result.stop(CLASS_ORDER, str(error))
+    return built[0]
+
+
+def _class_problems(messages: Sequence[str], result: Checked) -> list[Problem]:
+    """Only the hook stops a training for its classes."""
+    return [Problem(CLASS_ORDER, message, stops=result.hook is not None) for message in messages]
 
 
 def fixed(result: Checked) -> str:

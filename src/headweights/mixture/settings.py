@@ -25,6 +25,7 @@ _SETTINGS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "normalize": (lambda value: isinstance(value, bool), "True or False"),
     "objects": (lambda value: isinstance(value, bool), "True or False"),
     "target": (lambda value: isinstance(value, str) and value != "", "the name of a data set"),
+    "classes": (lambda value: value == "by name", "'by name'"),
     "interval": (
         lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= 0,
         "a number of iterations, or 0 for none",

@@ -14,6 +14,7 @@ except ImportError as error:
         f"pip install --no-build-isolation 'headweights[mmdet]'. What failed: {error}"
     ) from error
 
+from headweights.mmdet.classes.by_name import CocoDatasetByName, CocoMetricByName
 from headweights.mmdet.data.add_field import AddFieldToImgMetas
 from headweights.mmdet.data.load import LoadLossWeights, image_table
 from headweights.mmdet.data.mixing import keep_origins, record_mix
@@ -33,6 +34,8 @@ __all__ = [
     "PROVENANCE",
     "AddFieldToImgMetas",
     "CheckWeightsHook",
+    "CocoDatasetByName",
+    "CocoMetricByName",
     "LoadLossWeights",
     "LossWeightHook",
     "Provenance",

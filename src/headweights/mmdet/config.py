@@ -16,6 +16,7 @@ from mmdet.registry import DATA_SAMPLERS, DATASETS, MODELS
 from mmdet.utils import register_all_modules
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.dataset import BaseDataset
+from mmengine.evaluator import Evaluator
 from mmengine.registry import Registry
 from torch import nn
 
@@ -24,7 +25,7 @@ from headweights.mixture.problems import Length, Problem
 
 _HOOK = "LossWeightHook"
 _IMPORT = "headweights.mmdet"
-_NEED_IMPORT = (_HOOK, "AddFieldToImgMetas", "LoadLossWeights", "WithWeightPerImage")
+_NEED_IMPORT = (_HOOK, "AddFieldToImgMetas", "LoadLossWeights", "WithWeightPerImage", "CocoDatasetByName", "CocoMetricByName")
 
 
 class MissingDataset(BaseDataset):
@@ -134,6 +135,22 @@ def build_config(config: Config) -> BuiltConfig:
         built.sampler = DATA_SAMPLERS.build(copy.deepcopy(loader.get("sampler")), default_args=arguments)
     built.length = _length(config, len(built.dataset))
     return built
+
+
+def build_validation(config: Config) -> tuple[Any, list[Any]] | None:
+    """Builds the validation data set of a config and its metrics. None where the config validates nothing.
+
+    Raises:
+        WeightError: They cannot be built.
+    """
+    loader, evaluator = config.get("val_dataloader"), config.get("val_evaluator")
+    if not loader or not evaluator:
+        return None
+    try:
+        dataset = _built(loader["dataset"])
+        return dataset, Evaluator(copy.deepcopy(evaluator)).metrics
+    except Exception as error:  # whatever a user's data set or metric raises
+        raise WeightError(f"it cannot be built: {str(error).splitlines()[0] if str(error) else type(error).__name__}") from error
 
 
 def is_weight_hook(described: Any) -> bool:

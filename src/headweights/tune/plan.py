@@ -18,6 +18,7 @@ from headweights.mixture.mix import no_such_dataset
 from headweights.mmdet.config import annotation_file, build_config, read_config, source_configs, weight_hooks
 from headweights.mmdet.data.source_datasets import SourceDataset
 from headweights.mmdet.heads.model_heads import heads_of
+from headweights.mmdet.hooks.classes import wrong_classes
 from headweights.mmdet.hooks.loss_weights import LossWeightHook
 from headweights.mmdet.hooks.mixture import mix_of, sources_of
 from headweights.mmdet.weighting.subclass import weigh_every_head
@@ -109,6 +110,8 @@ def make_plan(
     except TypeError as error:
         raise WeightError(f"LossWeightHook: {error}") from None
     sources, problems = sources_of(built.dataset, built.sampler, hook.get("datasets"), hook.get("images"))
+    if hook.get("classes") is None:
+        problems += wrong_classes(sources)
     if problems:
         raise WeightError("\n".join(problems))
     names = [source.name for source in sources]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,8 @@ def errors(two_stage: Path) -> list[tuple[Path, dict[str, Any], list[str]]]:
     one = dict(config.train_dataloader, dataset=config.train_dataloader.dataset.datasets[0])
     stepped = config.copy().train_dataloader
     stepped.dataset.datasets[1].pipeline.append(add_fields(roi_head=0.5))
+    shifted = copy.deepcopy(config.train_dataloader)
+    shifted.dataset.datasets[1].metainfo.classes = ("other", "thing")
     broken = two_stage.with_name("broken.py")
     broken.write_text("model = dict(")
     real = dict(target="real")
@@ -88,6 +91,7 @@ def errors(two_stage: Path) -> list[tuple[Path, dict[str, Any], list[str]]]:
         (two_stage, dict(real, options=["model.rpn_head.type=RPNHaed"]), ["Nearest valid: 'RPNHead'"]),
         (two_stage, dict(real, high=0.5), ["range"]),
         (changed(two_stage, train_dataloader=stepped), real, ["'rendered'", "roi_head.loss_weight", "wins over"]),
+        (changed(two_stage, train_dataloader=shifted), real, ["'rendered'", "'thing' is labelled as 'other'"]),
         (changed(two_stage, custom_hooks=hooked(weights=dict(reel=1))), real, ["'reel' is no data set", "Nearest valid: 'real'"]),
         (changed(two_stage, custom_hooks=hooked(weights=[1])), real, ["weights is [1]"]),
         (changed(two_stage, custom_hooks=hooked(weights=dict(real=-1))), real, ["not negative"]),

@@ -15,6 +15,7 @@ from mmdet.datasets import BaseVideoDataset, CocoDataset
 
 from headweights.errors import WeightError
 from headweights.images.image import checked_weights
+from headweights.mmdet.classes.order import keep_categories
 from headweights.patching import replaced
 from headweights.weights.addresses import LOSS_WEIGHT
 from headweights.weights.weight import checked_weight
@@ -39,6 +40,7 @@ def keeping_loss_weights(full_init: Callable[..., None], dataset: Any, *args: An
 
 
 def _parsed(parse: Parse, dataset: Any, raw: Info) -> Any:
+    keep_categories(dataset)
     parsed = parse(raw)
     if not isinstance(parsed, dict):
         return parsed

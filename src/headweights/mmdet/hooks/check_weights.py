@@ -9,6 +9,7 @@ from mmengine.runner import Runner
 from headweights.errors import WeightError
 from headweights.mmdet.data.source_datasets import SourceDataset, source_datasets
 from headweights.mmdet.heads.model_heads import ModelHeads, heads_of, unwrapped
+from headweights.mmdet.hooks.classes import evaluation_problems, wrong_classes
 from headweights.weights.addresses import Address
 from headweights.weights.weight import checked_weight
 
@@ -18,7 +19,8 @@ class CheckWeightsHook(Hook):
     """Before training, looks up every field of every ``AddFieldToImgMetas`` in the model. Changes nothing.
 
     A weight that no head reads stops the run before its first iteration, not when its first image comes along. Weights in
-    annotations that no step loads are a warning. Every runner has this hook without configuration.
+    annotations that no step loads are a warning. So is a class that is labelled as another; a ``LossWeightHook`` refuses it.
+    Every runner has this hook without configuration.
     """
 
     priority = "VERY_LOW"
@@ -34,6 +36,8 @@ class CheckWeightsHook(Hook):
         problems = [problem for source in sources for problem in checked_fields(heads, source)[1]]
         if problems:
             raise WeightError("\n".join(problems))
+        for problem in wrong_classes(sources) + evaluation_problems(runner.val_loop):
+            runner.logger.warning(f"headweights: {problem}")
         for source in sources:
             if source.leaves_weights_unread:
                 runner.logger.warning(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from headweights.errors import WeightError
 from headweights.mixture.mix import DataSet, Mix
 from headweights.mixture.problems import Problem
+from headweights.mmdet.classes.order import categories_of as file_categories
 from headweights.mmdet.data.mixing import mixed_together
-from headweights.mmdet.data.source_datasets import SourceDataset
+from headweights.mmdet.data.source_datasets import SourceDataset, source_datasets
 from headweights.mmdet.weighting.labelled import ClassHeads
+from headweights.weights.addresses import listed
 
 
 def categories_of(source: SourceDataset) -> Sequence[str]:
@@ -18,8 +21,8 @@ def categories_of(source: SourceDataset) -> Sequence[str]:
     Raises:
         WeightError: They are not known.
     """
-    found = getattr(source.dataset, "categories", None)
-    if not isinstance(found, Mapping):
+    found = file_categories(source.dataset)
+    if found is None:
         raise WeightError(
             f"the categories of {source.annotations or type(source.dataset).__name__} are not known. Give the classes as a list."
         )
@@ -59,6 +62,30 @@ def advice_on_labels(mix: Mix, able: ClassHeads, sources: Sequence[SourceDataset
                 "labelled",
                 f"A picture that is mixed of {names} (mosaic, MixUp) counts as labelled for the classes that all of them label: "
                 f"{len(left)} of {len(datasets[0].classes)}. Mix within a data set: give each its own MultiImageMixDataset.",
+            )
+
+
+def advice_on_validation(mix: Mix, dataset: Any) -> Iterator[Problem]:
+    """Yields the data sets of a validation that do not label all classes, where those of the training may do so too.
+
+    Args:
+        mix: The data sets of the training. A data set of the validation labels what one with the same name or file labels, or
+            else the categories that its file lists.
+        dataset: The data set of the validation, wrapped to any depth; None where there is none.
+    """
+    if dataset is None or not any(known.unlabelled for known in mix.datasets.values()):
+        return
+    labelled = {key: known.labelled for known in mix.datasets.values() for key in (known.name, known.annotations) if key}
+    for source in source_datasets(dataset):
+        key = next((key for key in (source.metainfo.get("dataset_name"), source.annotations) if key in labelled), None)
+        listed_in_file = file_categories(source.dataset)
+        names = labelled[key] if key is not None else listed_in_file and tuple(listed_in_file.values())
+        missing = [name for name in source.classes if names is not None and name not in names]
+        if missing:
+            yield Problem(
+                "labelled",
+                f"validation data set {source.known_as} does not label {listed(list(map(repr, missing)), 8)}. Its metrics say "
+                "nothing about these classes, or count right detections of them as wrong.",
             )
 
 

@@ -25,13 +25,15 @@ from headweights.mixture.table import plain, table_of
 from headweights.mmdet.data.source_datasets import SourceDataset, load_weights
 from headweights.mmdet.heads.model_heads import heads_of, unwrapped
 from headweights.mmdet.heads.publishing import publishes
+from headweights.mmdet.hooks.classes import check_evaluation, number_by_name, wrong_classes
+from headweights.mmdet.hooks.labelled import advice_on_validation
 from headweights.mmdet.hooks.mixture import mix_of, sources_of
 from headweights.mmdet.hooks.progress import length_of, moment_of, sampler_of
 from headweights.mmdet.hooks.run_record import describe_run
 from headweights.run_record.file import write_record
 from headweights.weights.block import parse_block
 
-_ARGUMENTS = ("weights", "datasets", "images", "normalize", "target", "interval", "objects", "labelled")
+_ARGUMENTS = ("weights", "datasets", "images", "normalize", "target", "interval", "objects", "labelled", "classes")
 
 
 @HOOKS.register_module()
@@ -64,10 +66,14 @@ class LossWeightHook(Hook):
         labelled: By data set: the classes that it labels, or ``'categories'``, those that its annotation file lists. In its
             images, what is matched to no object does not learn that it is none of the other classes. Default: None, all label all
             classes.
+        classes: ``'by name'`` to number the classes by name where mmdetection, which goes by the order of the annotation file,
+            takes a class for another: in data for training, validation and test, and in metrics that read a COCO file. Default:
+            None, that is an error.
 
     Raises:
         WeightError: When it is built: a weight is invalid. Before the first iteration: a name, target or file does not exist,
-            names clash, or a head cannot be weighted. One message lists all mistakes with the nearest valid names.
+            names clash, a head cannot be weighted, or a class is taken for another. One message lists all mistakes with the
+            nearest valid names.
     """
 
     priority = "VERY_HIGH"
@@ -82,6 +88,7 @@ class LossWeightHook(Hook):
         interval: int | None = None,
         objects: bool = True,
         labelled: Mapping[str, Any] | None = None,
+        classes: str | None = None,
         **unknown: Any,
     ) -> None:
         for name in unknown:
@@ -96,6 +103,7 @@ class LossWeightHook(Hook):
             normalize=normalize,
             objects=objects,
             target=target,
+            classes=classes,
             interval=interval,
             labelled=labelled,
         )
@@ -106,13 +114,17 @@ class LossWeightHook(Hook):
         self.interval = interval
         self.objects = objects
         self.labelled = dict(labelled or {})
+        self.classes = classes
         self.sources: list[SourceDataset] = []
         self.mix: Mix | None = None
 
     def prepare(self, loader: DataLoader[Any]) -> None:
         """Makes the data sets of a loader name themselves and load their weights. Called before its workers start."""
+        if self.classes is not None:
+            number_by_name(loader.dataset)
         mentioned = {"weights": self.block, "target": () if self.target is None else (self.target,)}
         sources, problems = sources_of(loader.dataset, sampler_of(loader), self.names, self.images, mentioned)
+        problems += wrong_classes(sources)
         if problems:
             raise WeightError("\n".join(problems))
         self.sources = sources
@@ -130,6 +142,7 @@ class LossWeightHook(Hook):
                 f"LossWeightHook: {type(runner.train_loop).__name__} did not build its training data with the runner's "
                 "build_dataloader, so the data sets could not be named. Give the runner the data loader or its config."
             )
+        check_evaluation(runner.val_loop, self.classes)
         model = unwrapped(runner.model)
         if not publishes(type(model)):
             raise WeightError(
@@ -145,13 +158,22 @@ class LossWeightHook(Hook):
             announce(self.mix, runner.logger)
             record = describe_run(heads_of(model), self.mix, self.sources, self.block, self.target)
             write_record(Path(runner.log_dir) / "vis_data", record)
-        for problem in [*problems, *problems_of(self.mix, length_of(runner))]:
+        validated = getattr(getattr(runner.val_loop, "dataloader", None), "dataset", None)
+        for problem in [*problems, *advice_on_validation(self.mix, validated), *problems_of(self.mix, length_of(runner))]:
             runner.logger.warning(f"headweights: {problem.message}")
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Puts the weights of this iteration in force."""
         assert self.mix is not None
         put_in_force(unwrapped(runner.model), self.mix.in_force(moment_of(runner)))
+
+    def before_val(self, runner: Runner) -> None:
+        """Checks the classes of the validation, also where nothing trains."""
+        check_evaluation(runner.val_loop, self.classes)
+
+    def before_test(self, runner: Runner) -> None:
+        """Checks the classes of the test."""
+        check_evaluation(runner.test_loop, self.classes)
 
     def after_train(self, runner: Runner) -> None:
         """Weighs nothing any more."""

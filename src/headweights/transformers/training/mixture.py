@@ -12,10 +12,11 @@ from headweights.mixture.labelled import read_labelled, wrong_labels
 from headweights.mixture.mix import DataSet, Mix, addressed_block, no_such_dataset
 from headweights.mixture.problems import Length, Problem, problems_of, wrong_backgrounds
 from headweights.mixture.table import plain, table_of
+from headweights.transformers.data.categories import category_names, class_problem
 from headweights.transformers.data.mixed import mixed_in
 from headweights.transformers.weighting.labels import refuse_unweighted
 from headweights.transformers.weighting.models import ModelLosses
-from headweights.weights.addresses import AddressBook
+from headweights.weights.addresses import AddressBook, listed
 from headweights.weights.block import Block
 from headweights.weights.schedules import Constant
 
@@ -49,7 +50,7 @@ def checked_mix(
     target: str | None,
     length: Length,
     labelled: Mapping[str, Any],
-    classes: tuple[str, ...],
+    id2label: Mapping[int, str],
 ) -> Checked:
     """Checks a training; finds every problem at once and raises nothing.
 
@@ -61,10 +62,10 @@ def checked_mix(
         target: The data set that the detector is meant for.
         length: The length of the training.
         labelled: Which classes each data set labels; see :func:`headweights.mixture.labelled.read_labelled`.
-        classes: The classes of the model.
+        id2label: The model's names of its classes. Empty where they are unknown.
     """
     datasets, wrong = _datasets(dataset, {**block, **labelled}, losses.book)
-    datasets, unread = _with_labels(datasets, labelled, classes, dataset)
+    datasets, unread = _with_labels(datasets, labelled, id2label, dataset)
     wrong += unread
     names = [known.name for known in datasets]
     if target is not None and target not in names:
@@ -87,22 +88,54 @@ def checked_mix(
         wrong += [f"labelled: {loss} cannot leave a class out: {reason}." for loss, reason in losses.fixed_classes.items()]
     wrong += [*unknown, *wrong_labels(mix), *wrong_backgrounds(mix)]
     stops = [Problem("bad input", message, stops=True) for message in wrong]
-    return Checked(mix, [*stops, *problems_of(mix, length)])
+    return Checked(mix, [*stops, *_class_problems(dataset, id2label), *problems_of(mix, length)])
+
+
+def unlabelled_in_evaluation(mix: Mix, dataset: Any) -> str | None:
+    """Says which classes an evaluation data set does not label, where a data set of the training does not label all; else None.
+
+    Args:
+        mix: The data sets of the training.
+        dataset: The evaluation data set: a mix of data sets with the same names, or one that lists its categories.
+    """
+    if not any(known.unlabelled for known in mix.datasets.values()):
+        return None
+    classes = next(iter(mix.datasets.values())).classes
+    mixed = mixed_in(dataset)
+    names = {source.name for source in mixed.sources} & set(mix.datasets) if mixed is not None else set()
+    labelled: list[Sequence[str] | None] = [mix.datasets[name].labelled for name in names]
+    labelled = labelled or [category_names(dataset)]
+    missing = [name for name in classes if any(of_one is not None and name not in of_one for of_one in labelled)]
+    if not missing:
+        return None
+    return (
+        f"The evaluation data does not label {listed(list(map(repr, missing)), 8)}. Its metrics say nothing about these classes, "
+        "or count right detections of them as wrong."
+    )
+
+
+def _class_problems(dataset: Any, id2label: Mapping[int, str]) -> list[Problem]:
+    mixed = mixed_in(dataset)
+    # A data set that a column splits is in the mix several times.
+    sources = {id(source.dataset): (source.name, source.dataset) for source in mixed.sources} if mixed else {}
+    found = [class_problem(name, source, id2label) for name, source in sources.values()]
+    return [problem for problem in found if problem is not None]
 
 
 def _with_labels(
-    datasets: Sequence[DataSet], labelled: Mapping[str, Any], classes: tuple[str, ...], dataset: Any
+    datasets: Sequence[DataSet], labelled: Mapping[str, Any], id2label: Mapping[int, str], dataset: Any
 ) -> tuple[list[DataSet], list[str]]:
     """The data sets with what they label; also returns what is wrong with it."""
     mixed = mixed_in(dataset)
     sources = {source.name: source.dataset for source in mixed.sources} if mixed is not None else {}
 
     def categories(name: str) -> list[str]:
-        coco = getattr(sources.get(name), "coco", None)
-        if coco is None:
-            raise WeightError("the data set has no COCO API that lists its categories. Give the classes as a list.")
-        return [category["name"] for category in coco.cats.values()]
+        found = category_names(sources.get(name))
+        if found is None:
+            raise WeightError("nothing lists its categories: no COCO API, no ClassLabel. Give the classes as a list.")
+        return found
 
+    classes = tuple(str(id2label[number]) for number in sorted(id2label))
     labels, wrong = read_labelled(labelled, {known.name: classes for known in datasets}, categories, "LossWeights")
     return [replace(known, classes=classes, labelled=labels.get(known.name)) for known in datasets], wrong
 

@@ -118,6 +118,7 @@ def test_the_weights_of_objects_are_counted_with_them(tmp_path: Path) -> None:
     described["annotations"][2]["iscrowd"] = 1
     path.write_text(json.dumps(described))
     (source,) = source_datasets(DATASETS.build(config))
-    assert source.objects == Objects(count=5, weighted=1, mean=pytest.approx((0.25 + 4 * 1) / 5), are_weighted=True)
+    labels = {0: 5}
+    assert source.objects == Objects(5, weighted=1, mean=pytest.approx((0.25 + 4 * 1) / 5), are_weighted=True, by_label=labels)
     (plain,) = source_datasets(DATASETS.build(write_dataset(tmp_path, "b", images=2)))
     assert plain.objects == Objects(count=6, weighted=0, mean=1.0, are_weighted=False)

@@ -21,7 +21,7 @@ BOTH = ("rpn_head", "roi_head.bbox_head")
 def check(model: Any, dataset: dict[str, Any]) -> None:
     """Checks a model and a data set as before training."""
     loader = SimpleNamespace(dataset=DATASETS.build(dataset))
-    CheckWeightsHook().before_train(SimpleNamespace(model=model, train_dataloader=loader))  # type: ignore[arg-type]
+    CheckWeightsHook().before_train(SimpleNamespace(model=model, train_dataloader=loader, val_loop=None))  # type: ignore[arg-type]
 
 
 def train(tmp_path: Path, weighted: tuple[str, ...], *steps: dict[str, Any]) -> None:

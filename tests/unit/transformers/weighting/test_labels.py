@@ -22,8 +22,11 @@ NOTHING = InForce()
 CLASSES, BOXES = "loss_ce", "loss_bbox"
 
 
+NO_OBJECTS = torch.zeros(0, dtype=torch.long)
+
+
 def batch(*labels: Mapping[Any, Any], in_force: InForce = NOTHING, objects: int = 2) -> LabelledBatch:
-    return LabelledBatch(YOLOS, in_force, labels, [objects] * len(labels))
+    return LabelledBatch(YOLOS, in_force, labels, [torch.arange(objects)] * len(labels))
 
 
 def message(*labels: Mapping[Any, Any], **settings: Any) -> str:
@@ -169,8 +172,7 @@ def test_a_loss_that_compares_images_cannot_be_weighted_and_is_not_passed_over()
         ({"loss_contrastive": 0.5}, "target 'loss_contrastive': it compares the images of a batch with each other"),
     ):
         with pytest.raises(WeightError) as error:
-            LabelledBatch(losses, NOTHING, [{"loss_weight": given}], [0])
+            LabelledBatch(losses, NOTHING, [{"loss_weight": given}], [NO_OBJECTS])
         assert expected in str(error.value)
-    assert LabelledBatch(losses, NOTHING, [{"loss_weight": {"": 1, "loss_mask": 0.5}}], [0]).image_weights("loss_mask", "") == (
-        0.5,
-    )
+    batch = LabelledBatch(losses, NOTHING, [{"loss_weight": {"": 1, "loss_mask": 0.5}}], [NO_OBJECTS])
+    assert batch.image_weights("loss_mask", "") == (0.5,)
