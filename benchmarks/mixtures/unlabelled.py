@@ -98,10 +98,11 @@ def _background(datasets: Iterable[str], losses: Sequence[str], weight: float) -
 
 
 def plans(length: str, seeds: Sequence[int]) -> list[Plan]:
-    """All arms, with trainings of a length and these seeds."""
+    """All arms in order of priority, with trainings of a length and these seeds."""
     found = {}
-    for detector in ADDRESSES:
-        for problem in problems(detector):
+    # A study that is stopped then has some problems with all detectors.
+    for of_detectors in zip(*(problems(detector) for detector in ADDRESSES), strict=True):
+        for detector, problem in zip(ADDRESSES, of_detectors, strict=True):
             for name, way in problem.ways.items():
                 plan = _plan(problem.setting, detector, name, way, length, seeds)
                 found[plan.folder] = plan

@@ -18,7 +18,7 @@ from mixtures.page import put
 from mixtures.run import RESULT, Run, result_of
 from mixtures.schedule import run_all
 from mixtures.settings import ADDRESSES, UNLABELLED
-from mixtures.unlabelled import AS_IS, CEILING, LENGTHS, plans
+from mixtures.unlabelled import AS_IS, CEILING, LENGTHS, plans, problems
 from mixtures.unlabelled_page import parts, read
 from mmengine.config import Config
 
@@ -257,12 +257,12 @@ def test_the_tables_show_what_came_out() -> None:
     made = parts(read(invented({"atss/short/labelled": 0.2, "atss/short/half_missing/background_0.3": 0.05}, seeds=3)))
     zero = "+0.000 (+0.000 to +0.000)"
     gains = f"+0.100 (+0.100 to +0.100) | +0.150 (+0.150 to +0.150) | {zero} |"
-    assert f"| `labelled` | 0.210 ± 0.010 | 0.420 | 0.315 | 0.500 | 0.400 | {gains}" in made["unlabelled_classes_short"]
+    assert f"| `labelled` | 3 | 0.210 ± 0.010 | 0.420 | 0.315 | 0.500 | 0.400 | {gains}" in made["unlabelled_classes_short"]
     assert (
-        f"| `labelled` | 0.110 ± 0.010 | 0.220 | 0.165 | 0.500 | 0.400 | {zero} | {zero} | {zero} |"
+        f"| `labelled` | 3 | 0.110 ± 0.010 | 0.220 | 0.165 | 0.500 | 0.400 | {zero} | {zero} | {zero} |"
         in made["unlabelled_classes_short"]
     )
-    assert "half of the boxes missing: `.background` 0.3 | 0.060" in made["missing_boxes_short"]
+    assert "| half of the boxes missing: `.background` 0.3 | 3 | 0.060 ±" in made["missing_boxes_short"]
     summary = made["summary"].splitlines()
     assert "| `labelled` | +0.000 | +0.000 | +0.000 | **+0.100** | **+0.150** | +0.000 |" in summary
     assert "| `.background` 0.3 | +0.000 | +0.000 | +0.000 | **-0.050** | **-0.075** | +0.000 |" in summary
@@ -271,16 +271,23 @@ def test_the_tables_show_what_came_out() -> None:
 
 def test_one_seed_has_no_interval() -> None:
     made = parts(read(invented({"atss/short/labelled": 0.2}, seeds=1)))
-    assert "| `labelled` | 0.200 | 0.400 | 0.300 | 0.500 | 0.400 | +0.100 | +0.150 | +0.000 |" in made["unlabelled_classes_short"]
+    assert (
+        "| `labelled` | 1 | 0.200 | 0.400 | 0.300 | 0.500 | 0.400 | +0.100 | +0.150 | +0.000 |"
+        in made["unlabelled_classes_short"]
+    )
     assert "| `labelled` | +0.000 | +0.000 | +0.000 | +0.100 | +0.150 | +0.000 |" in made["summary"]
 
 
-def test_a_table_has_the_seeds_that_all_its_arms_have() -> None:
+def test_a_problem_has_the_seeds_that_all_its_ways_have() -> None:
     rows = invented({}, seeds=3)
-    found = read(rows[:-1])  # the last one is of ATSS
-    seeds = {key: {tuple(outcome.runs) for outcome in outcomes.values()} for key, outcomes in found.items()}
-    assert seeds == {("faster-rcnn", "short"): {(0, 1, 2)}, ("atss", "short"): {(0, 1)}}
-    assert read(rows[:5]) == {}
+    rows.remove(next(row for row in reversed(rows) if row["arm"] == "missing_boxes/atss/short/half_missing/as_is"))
+    found = read([row for row in rows if row["arm"] != "unlabelled_classes/atss/short/both"])
+    counts = {key: {len(outcome.runs) for outcome in outcomes.values()} for key, outcomes in found.items()}
+    titles = [problem.title for problem in problems("atss")]
+    everything = {("faster-rcnn", "short", title): {3} for title in titles}
+    of_atss = [("atss", "short", title) for title in titles]
+    assert counts == {**everything, of_atss[1]: {3}, of_atss[2]: {2}, of_atss[3]: {3}}
+    assert "2 to 3 (ATSS, short)" in parts(found)["summary"]
 
 
 def test_the_page_has_the_tables_of_its_results(tmp_path: Path) -> None:
