@@ -20,7 +20,7 @@ SHOWN = {"mAP": "mAP", "AP50": "AP50", "recall": "recall at 0.3", "precision": "
 COMPARED = ("mAP", "recall", "best_F1")
 _LEGEND = (
     "First row of each problem: the mean on held-out images. Other rows: the mean difference from it, between runs with the same "
-    "seed; bold if its 95 % interval excludes 0."
+    "seed; bold if its 95 % interval excludes 0. One seed has no interval."
 )
 
 
@@ -64,22 +64,27 @@ def parts(found: Found) -> dict[str, str]:
 
 
 def _summary(found: Found) -> str:
-    """Every way (rows) by detector, length and metric (columns): the data as it is, then differences from it."""
-    shown = list(dict.fromkeys((detector, length) for detector, length, _ in found))
-    if not shown:
+    tables = [table for detector in DETECTORS if (table := _overview(found, detector))]
+    return "\n\n".join([*tables, f"({_LEGEND})"]) if tables else ""
+
+
+def _overview(found: Found, detector: str) -> str:
+    """Every way (rows) by length and metric (columns): the data as it is, then differences from it."""
+    lengths = [length for length in LENGTHS if any(of[:2] == (detector, length) for of in found)]
+    if not lengths:
         return ""
-    columns = [(detector, length, metric) for detector, length in shown for metric in COMPARED]
-    heads = [f"{DETECTORS[detector]}, {length}: {SHOWN[metric]}" for detector, length, metric in columns]
-    lines = [row("", *heads), row(*["---"] * (1 + len(heads)))]
-    for problem in problems(next(iter(DETECTORS))):
+    columns = [(length, metric) for length in lengths for metric in COMPARED]
+    heads = [f"{length}: {SHOWN[metric]}" for length, metric in columns]
+    seeds = ", ".join(f"{_seeds(found, detector, length)} ({length})" for length in lengths)
+    lines = [f"**{DETECTORS[detector]}**, seeds: {seeds}", "", row("", *heads), row(*["---"] * (1 + len(heads)))]
+    for problem in problems(detector):
         for number, way in enumerate(problem.ways.values()):
             cells = []
-            for detector, length, metric in columns:
+            for length, metric in columns:
                 outcomes = list(found.get((detector, length, problem.title), {}).values())
                 cells.append(_cell(outcomes[number], outcomes[0], metric) if outcomes else "")
             lines.append(row(way.title if number else f"**{problem.title}**, {way.title}", *cells))
-    seeds = ", ".join(f"{_seeds(found, *of)} ({DETECTORS[of[0]]}, {of[1]})" for of in shown)
-    return "\n".join([*lines, "", f"({_LEGEND} Seeds: {seeds}.)"])
+    return "\n".join(lines)
 
 
 def _seeds(found: Found, detector: str, length: str) -> str:
