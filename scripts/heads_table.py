@@ -84,8 +84,8 @@ by area. Semantic heads are the exception: they have no objects and use the weig
 LABELLED = """\
 ## Labelled
 
-A head with *no* cannot leave out classes, whatever its config. For a head with *yes*, a reason holds only in a config with the loss
-or the sampler that it names.
+A head with *no* cannot leave out classes, whatever its config. For a head with *yes*, a reason holds only in configs with the
+loss or the sampler that it names.
 """
 
 # Of the data sets of every config of the zoo.
