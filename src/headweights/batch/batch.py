@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -108,7 +109,7 @@ class Batch:
     def __len__(self) -> int:
         return len(self.images)
 
-    @property
+    @cached_property
     def has_objects(self) -> bool:
         """Whether objects or the background may weigh other than their image: by their own weights, or because it is mixed."""
         return not all(image.is_plain for image in self.images)
@@ -165,7 +166,7 @@ class Batch:
                 tables.append(scale * torch.cat([as_tensor([background], weights), weights]))
         return tables
 
-    @property
+    @cached_property
     def has_unlabelled(self) -> bool:
         """Whether some class does not count as labelled in some image."""
         return any(image.unlabelled for image in self.images)

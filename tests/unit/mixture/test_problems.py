@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from headweights import AddressBook
 from headweights.mixture.mix import DataSet, Mix, Moment, addressed_block
-from headweights.mixture.problems import Length, Problem, problems_of
+from headweights.mixture.problems import Length, Problem, problems_of, wrong_backgrounds
 from headweights.weights.block import parse_block
 from headweights.weights.schedules import Schedule
 
@@ -77,3 +77,31 @@ def test_a_time_of_a_schedule_as_a_moment() -> None:
     assert length.moment(Schedule("step", ((0, 1.0),), "iter"), 25) == Moment(25, 2)
     assert length.moment(Schedule("step", ((0, 1.0),), "epoch"), 3) == Moment(30, 3)
     assert Length().moment(Schedule("step", ((0, 1.0),), "epoch"), 3) == Moment(0, 3)
+
+
+# --- the background ---
+
+LEARNS = AddressBook(BOOK.weighted, backgrounds={"rpn_head": ("loss_cls",), "bbox_head": ("loss_cls",)})
+
+
+def silenced(**weights: object) -> list[str]:
+    datasets = [DataSet("real", 10, 10), DataSet("rendered", 30, 30)]
+    resolved, problems = addressed_block(["real", "rendered"], LEARNS, parse_block(weights))
+    assert not problems
+    return list(wrong_backgrounds(Mix(datasets, LEARNS, resolved)))
+
+
+def test_a_background_that_weighs_nothing_anywhere_stops_the_training() -> None:
+    (problem,) = silenced(real={"rpn_head.background": 0}, rendered={"rpn_head.loss_cls.background": 0})
+    assert problem.startswith("weights: the background weighs 0 in rpn_head.loss_cls in every data set")
+    assert len(silenced(real={"background": 0}, rendered={"background": 0})) == 2
+
+
+def test_a_background_that_weighs_something_somewhere_or_once_is_right() -> None:
+    assert not silenced(real={"background": 0})
+    later = dict(schedule="step", points=[(0, 0.0), (5, 1.0)], by="epoch")
+    assert not silenced(real={"background": 0}, rendered={"background": later})
+
+
+def test_a_loss_that_weighs_nothing_at_all_is_advice_as_before() -> None:
+    assert not silenced(real={"rpn_head.loss_cls": 0}, rendered={"rpn_head.loss_cls": 0})

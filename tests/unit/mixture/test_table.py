@@ -6,6 +6,7 @@ from headweights import Address, AddressBook
 from headweights.mixture.mix import DataSet, Mix, addressed_block
 from headweights.mixture.table import columns, plain, records, table_of
 from headweights.weights.block import parse_block
+from headweights.weights.schedules import Constant
 
 CASCADE = AddressBook(
     {"rpn_head": ("loss_cls", "loss_bbox"), "roi_head.bbox_head.0": ("loss_cls",), "roi_head.bbox_head.1": ("loss_cls",)}
@@ -69,3 +70,24 @@ def test_records() -> None:
         share=3000 / 4500,
     )
     assert {row["source"] for row in given if row["head"].startswith("roi") and row["dataset"] == "rendered"} == {"hook"}
+
+
+def test_the_background_and_what_a_data_set_labels() -> None:
+    book = AddressBook({"bbox_head": ("loss_cls", "loss_bbox")}, backgrounds={"bbox_head": ("loss_cls",)})
+    datasets = [
+        DataSet("cars", 10, 10.0, classes=("car", "dog"), labelled=("car",)),
+        DataSet("rest", 10, 10.0, classes=("car", "dog")),
+    ]
+    weights = {"cars": {Address("bbox_head", None, background=True): Constant(0.2)}}
+    text = plain(table_of(Mix(datasets, book, weights, classifying=[("bbox_head", "loss_cls")])))
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in text.splitlines()
+        if line.startswith("|") and "--" not in line
+    ]
+    assert rows[0][2:] == ["labels", "bbox_head.loss_cls", "bbox_head.loss_bbox"]
+    assert rows[1] == ["cars", "10", "car", "1, background 0.2 (50.0%)", "1 (50.0%)"]
+    assert rows[2] == ["rest", "10", "all", "1 (50.0%)", "1 (50.0%)"]
+    found = {(row["dataset"], row["loss"]): row["background"] for row in records(Mix(datasets, book, weights))}
+    assert found[("cars", "loss_cls")] == 0.2
+    assert found[("cars", "loss_bbox")] is found[("rest", "loss_cls")] is None

@@ -155,3 +155,70 @@ def test_one_slip_of_a_finger_never_passes_unnoticed(weighted: dict[str, list[st
 
 def test_field_of_a_target() -> None:
     assert field_of("roi_head.bbox_head") == "roi_head.bbox_head.loss_weight"
+
+
+# --- the background ---
+
+WITH_BACKGROUND = AddressBook(
+    weighted={"rpn_head": ("loss_cls", "loss_bbox"), "bbox_head": ("loss_cls",), "mask_head": (), "heat_head": ("loss_cls",)},
+    backgrounds={"rpn_head": ("loss_cls",), "bbox_head": ("loss_cls",), "mask_head": (), "heat_head": "its objects overlap"},
+)
+ONE_LOSS = AddressBook({"loss_ce": (), "loss_bbox": ()}, backgrounds={"loss_ce": ("",), "loss_bbox": ()})
+
+
+@pytest.mark.parametrize(
+    ("book", "target", "address"),
+    [
+        (WITH_BACKGROUND, "rpn_head.background", Address("rpn_head", None, True)),
+        (WITH_BACKGROUND, "rpn_head.loss_cls.background", Address("rpn_head", "loss_cls", True)),
+        (ONE_LOSS, "loss_ce.background", Address("loss_ce", None, True)),
+        (ONE_LOSS, "background", Address("", None, True)),
+    ],
+)
+def test_a_target_may_end_in_background(book: AddressBook, target: str, address: Address) -> None:
+    assert book.at(target) == address
+    assert address.target == target
+    assert book.find(field_of(target)) == address
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("rpn_head.loss_bbox.background", "rpn_head.loss_bbox learns from predictions that are matched to objects only"),
+        ("mask_head.background", "mask_head learns from predictions that are matched to objects only"),
+        ("heat_head.background", "target 'heat_head.background': its objects overlap."),
+        ("heat_head.loss_cls.background", "target 'heat_head.loss_cls.background': its objects overlap."),
+        ("background", "heat_head cannot give its background a weight of its own: its objects overlap. Name the heads that you"),
+        ("rpn_head.backgroud", "Nearest valid: 'rpn_head.background'."),
+        ("rpn_heat.background", "Nearest valid: 'rpn_head.background'."),
+    ],
+)
+def test_a_background_that_cannot_be_weighted_is_an_error_that_says_why(target: str, message: str) -> None:
+    with pytest.raises(WeightError) as error:
+        WITH_BACKGROUND.at(target)
+    assert message in str(error.value)
+    assert "'rpn_head.loss_bbox.background'" not in str(error.value).partition("Valid here")[2]
+
+
+def test_for_the_background_the_longest_path_wins_then_background_then_the_loss() -> None:
+    given = {
+        Address(""): 1.0,
+        Address("", None, True): 2.0,
+        Address("rpn_head"): 3.0,
+        Address("rpn_head", "loss_cls"): 4.0,
+        Address("rpn_head", None, True): 5.0,
+        Address("rpn_head", "loss_cls", True): 6.0,
+    }
+    order = [6.0, 5.0, 4.0, 3.0, 2.0, 1.0]
+    for expected in order:
+        assert most_specific(given, "rpn_head", "loss_cls", 0.0, background=True) == expected
+        given = {address: weight for address, weight in given.items() if weight != expected}
+
+
+def test_objects_do_not_see_the_weight_of_the_background() -> None:
+    given = {Address("", None, True): 2.0, Address("rpn_head", "loss_cls", True): 6.0}
+    assert most_specific(given, "rpn_head", "loss_cls", 1.0) == 1.0
+    assert WITH_BACKGROUND.acts_on(Address("rpn_head", None, True)) == ["rpn_head"]
+    assert WITH_BACKGROUND.has_background("rpn_head", "loss_cls")
+    assert not WITH_BACKGROUND.has_background("rpn_head", "loss_bbox")
+    assert not WITH_BACKGROUND.has_background("heat_head", "loss_cls")

@@ -25,7 +25,7 @@ from headweights.transformers.data.entries import Collate
 from headweights.transformers.data.mixed import Mixed, mixed, mixed_in
 from headweights.transformers.data.source import sources_by_column, sources_of
 from headweights.transformers.training.contributions import Contributions
-from headweights.transformers.training.mixture import Checked, checked_mix
+from headweights.transformers.training.mixture import Checked, checked_mix, unlabelled_in_evaluation
 from headweights.transformers.training.run_record import describe_run
 from headweights.transformers.training.trainer_log import LogsMeasurements, log_measurements
 from headweights.transformers.weighting.models import losses_of
@@ -99,6 +99,7 @@ class LossWeights(LogsMeasurements):
         self.interval = interval
         self.labelled = dict(labelled or {})
         self._training: _Training | None = None
+        self._said: set[str] = set()
 
     def mix(
         self,
@@ -254,6 +255,14 @@ class LossWeights(LogsMeasurements):
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Adds up what the processes measured."""
         self._in_training().end_step()
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Warns once of evaluation data that does not label all classes."""
+        dataset = getattr(kwargs.get("eval_dataloader"), "dataset", None)
+        warning = unlabelled_in_evaluation(self._training.mix, dataset) if self._training is not None else None
+        if warning is not None and warning not in self._said:
+            self._said.add(warning)
+            _logger.warning("headweights: %s", warning)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Weighs nothing any more, and warns of data sets whose gradients opposed each other."""

@@ -16,7 +16,7 @@ from headweights.transformers.data.categories import category_names, class_probl
 from headweights.transformers.data.mixed import mixed_in
 from headweights.transformers.weighting.labels import refuse_unweighted
 from headweights.transformers.weighting.models import ModelLosses
-from headweights.weights.addresses import AddressBook
+from headweights.weights.addresses import AddressBook, listed
 from headweights.weights.block import Block
 from headweights.weights.schedules import Constant
 
@@ -89,6 +89,29 @@ def checked_mix(
     wrong += [*unknown, *wrong_labels(mix), *wrong_backgrounds(mix)]
     stops = [Problem("bad input", message, stops=True) for message in wrong]
     return Checked(mix, [*stops, *_class_problems(dataset, id2label), *problems_of(mix, length)])
+
+
+def unlabelled_in_evaluation(mix: Mix, dataset: Any) -> str | None:
+    """Says which classes an evaluation data set does not label, where a data set of the training does not label all; else None.
+
+    Args:
+        mix: The data sets of the training.
+        dataset: The evaluation data set: a mix of data sets with the same names, or one that lists its categories.
+    """
+    if not any(known.unlabelled for known in mix.datasets.values()):
+        return None
+    classes = next(iter(mix.datasets.values())).classes
+    mixed = mixed_in(dataset)
+    names = {source.name for source in mixed.sources} & set(mix.datasets) if mixed is not None else set()
+    labelled: list[Sequence[str] | None] = [mix.datasets[name].labelled for name in names]
+    labelled = labelled or [category_names(dataset)]
+    missing = [name for name in classes if any(of_one is not None and name not in of_one for of_one in labelled)]
+    if not missing:
+        return None
+    return (
+        f"The evaluation data does not label {listed(list(map(repr, missing)), 8)}. Its metrics say nothing about these classes, "
+        "or count right detections of them as wrong."
+    )
 
 
 def _class_problems(dataset: Any, id2label: Mapping[int, str]) -> list[Problem]:

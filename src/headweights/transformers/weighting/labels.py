@@ -82,7 +82,8 @@ def _image(losses: ModelLosses, weights: InForce, index: int, label: Mapping[str
 
 def _refuse_unlabelled(objects: Tensor, unlabelled: frozenset[int], where: str) -> None:
     """Raises an error if an object is of a class that its data set does not label."""
-    valid = ~torch.isin(objects, torch.tensor(sorted(unlabelled), device=objects.device)).any()
+    classes = torch.tensor(sorted(unlabelled)).to(objects.device, non_blocking=True)
+    valid = ~torch.isin(objects, classes).any()
     message = f"{where} holds a class that the data set does not label, as LossWeights' labelled says"
     _require(valid, f"{message}.", lambda: f"{message}: {sorted({*objects.tolist()} & unlabelled)}.")
 
