@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from headweights.errors import WeightError
+from headweights.images.table import mean_weights
 from headweights.mixture.labelled import read_labelled, wrong_labels
 from headweights.mixture.mix import DataSet, Mix, addressed_block, no_such_dataset
 from headweights.mixture.problems import Problem, wrong_backgrounds
@@ -95,7 +96,11 @@ def mix_of(
         problems += wrong
         numbers = source.images, source.drawn, source.objects.count
         weighted = (source.objects.weighted, source.objects.mean) if objects else (0, 1.0)
-        own = source.own_weights(heads.book)
+        try:
+            own = source.own_weights(heads.book)
+        except WeightError as error:
+            problems.append(f"images: data set {source.name!r}: {error}")
+            own = mean_weights(None, heads.book)
         by_class = source.objects_by_class if source.name in labels else None
         described = DataSet(source.name, *numbers, source.classes, source.annotations, fields, own, weighted)
         datasets.append(replace(described, labelled=labels.get(source.name), objects_by_class=by_class))
