@@ -16,8 +16,8 @@ from headweights.mixture.problems import Problem, wrong_backgrounds
 from headweights.mmdet.data.load import image_table
 from headweights.mmdet.data.source_datasets import SourceDataset, named, source_datasets
 from headweights.mmdet.heads.model_heads import ModelHeads, heads_of
-from headweights.mmdet.hooks.check_weights import checked_fields
-from headweights.mmdet.hooks.labelled import advice_on_labels, categories_of, wrong_heads
+from headweights.mmdet.mixture.fields import checked_fields
+from headweights.mmdet.mixture.labelled import advice_on_labels, categories_of, wrong_heads
 from headweights.mmdet.weighting.labelled import ClassHeads, class_heads
 from headweights.mmdet.weighting.subclass import weigh_every_head
 from headweights.weights.block import Block
