@@ -23,7 +23,7 @@ from headweights.transformers.weighting.criteria import LossMethod
 from headweights.transformers.weighting.models import UNWEIGHTED, WEIGHTED, ModelLosses, losses_of
 
 PAGE = ROOT / "docs" / "transformers.md"
-TITLES = ("class", "gated in", "losses with a weight of their own", "objects")
+TITLES = ("class", "gated in", "losses with a weight of their own", "objects", "labelled", "background")
 
 
 def weighted_classes() -> dict[str, ModelLosses]:
@@ -40,7 +40,9 @@ def table(found: dict[str, ModelLosses]) -> str:
     for name, losses in sorted(found.items(), key=lambda item: item[0].lower()):
         criterion = losses.criterion.rpartition(".")[2]
         methods = ", ".join(f"`{method.name}`" for method in losses.methods)
-        cells = (f"`{name}`", f"`{criterion}`: {methods}", addressable(losses.methods), objects(losses.methods))
+        labelled, background = "no" if losses.fixed_classes else "yes", backgrounds(losses)
+        gated = f"`{criterion}`: {methods}"
+        cells = (f"`{name}`", gated, addressable(losses.methods), objects(losses.methods), labelled, background)
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -56,6 +58,20 @@ def objects(methods: Sequence[LossMethod]) -> str:
     return "yes" if not reasons else f"no: {'; '.join(reasons)}"
 
 
+def backgrounds(losses: ModelLosses) -> str:
+    """The losses whose background has an address."""
+    return ", ".join(f"`{loss}`" for loss in losses.book.weighted if losses.book.has_background(loss, ""))
+
+
+def fixed(found: dict[str, ModelLosses]) -> str:
+    """The classes that cannot leave out classes of objects, by the reason."""
+    reasons: dict[str, list[str]] = {}
+    for name, losses in found.items():
+        for loss, reason in losses.fixed_classes.items():
+            reasons.setdefault(reason, []).append(f"`{loss}` of `{name}`")
+    return in_lines(reasons)
+
+
 def exceptions(found: dict[str, ModelLosses]) -> str:
     """The losses, and the classes, that cannot be weighted, by the reason."""
     reasons: dict[str, list[str]] = {}
@@ -64,13 +80,18 @@ def exceptions(found: dict[str, ModelLosses]) -> str:
             reasons.setdefault(reason, []).append(f"`{loss}` of `{name}`")
     for name, reason in UNWEIGHTED.items():
         reasons.setdefault(reason, []).append(f"`{name}`")
+    return in_lines(reasons)
+
+
+def in_lines(reasons: dict[str, list[str]]) -> str:
+    """A line for each reason."""
     return "\n".join(f"- {', '.join(names)}: {reason}." for reason, names in reasons.items())
 
 
 def page(before: str) -> str:
     """The page with its generated parts made anew. They lie between the marks `<!-- models: name -->` and `<!-- end -->`."""
     found = weighted_classes()
-    parts = {"weighted": table(found), "unweighted": exceptions(found)}
+    parts = {"weighted": table(found), "fixed": fixed(found), "unweighted": exceptions(found)}
     pattern = r"(<!-- models: (\w+) -->)\n.*?(<!-- end -->)"
     return re.sub(pattern, lambda mark: f"{mark[1]}\n{parts[mark[2]]}\n{mark[3]}", before, flags=re.DOTALL)
 

@@ -20,7 +20,8 @@ SHOWN = {"mAP": "mAP", "AP50": "AP50", "recall": "recall at 0.3", "precision": "
 COMPARED = ("mAP", "recall", "best_F1")
 _LEGEND = (
     "First row of each problem: the mean on held-out images. Other rows: the mean difference from it, between runs with the same "
-    "seed; bold if its 95 % interval excludes 0. One seed has no interval."
+    "seed; bold if its 95 % interval excludes 0. One seed has no interval. Recall is that at a score of 0.3, F1 that at the score "
+    "where it is highest."
 )
 
 
@@ -75,7 +76,8 @@ def _overview(found: Found, detector: str) -> str:
         return ""
     columns = [(length, metric) for length in lengths for metric in COMPARED]
     heads = [f"{length}: {SHOWN[metric]}" for length, metric in columns]
-    seeds = ", ".join(f"{_seeds(found, detector, length)} ({length})" for length in lengths)
+    iterations = next(iter(UNLABELLED.values())).iterations
+    seeds = ", ".join(f"{_seeds(found, detector, of)} ({of}, {LENGTHS[of] * iterations} iterations)" for of in lengths)
     lines = [f"**{DETECTORS[detector]}**, seeds: {seeds}", "", row("", *heads), row(*["---"] * (1 + len(heads)))]
     for problem in problems(detector):
         for number, way in enumerate(problem.ways.values()):

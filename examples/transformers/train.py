@@ -30,19 +30,19 @@ WEIGHTS = {
 
 
 def main():
-    options = parse_options()
+    options = option_parser(__doc__).parse_args()
     data, test = training_data(options.seed), held_out()
     trainers = {name: train(name, weights, data, test, options) for name, weights in (("unweighted", {}), ("weighted", WEIGHTS))}
     print_comparison(trainers)
     print(f"\nheadweights report {options.output}/unweighted {options.output}/weighted")
 
 
-def parse_options():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=Path("digits"), help="folder of the two trainings (default: %(default)s)")
+def option_parser(description):
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, default=Path("digits"), help="folder of what is written (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=600, help="steps of each training (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the data, the parameters and the order (default: %(default)s)")
-    return parser.parse_args()
+    return parser
 
 
 def train(name, block, data, test, options):
@@ -52,21 +52,7 @@ def train(name, block, data, test, options):
     weights = LossWeights(block, normalize=True, target="clean")
     trainer = Trainer(
         model=small_rt_detr(),
-        args=TrainingArguments(
-            str(options.output / name),
-            max_steps=options.steps,
-            per_device_train_batch_size=16,
-            learning_rate=4e-3,
-            warmup_steps=options.steps // 10,
-            lr_scheduler_type="cosine",
-            weight_decay=1e-4,
-            max_grad_norm=0.1,
-            logging_steps=max(1, options.steps // 16),
-            remove_unused_columns=False,  # or the names of the data sets would be dropped
-            save_strategy="no",
-            report_to="none",
-            seed=options.seed,
-        ),
+        args=arguments(options.output / name, options),
         train_dataset=weights.mix(data),
         data_collator=collate,
         callbacks=[weights],
@@ -76,6 +62,24 @@ def train(name, block, data, test, options):
     trainer.save_state()  # the log, for `headweights report`
     trainer.save_model()
     return trainer
+
+
+def arguments(folder, options):
+    return TrainingArguments(
+        str(folder),
+        max_steps=options.steps,
+        per_device_train_batch_size=16,
+        learning_rate=4e-3,
+        warmup_steps=options.steps // 10,
+        lr_scheduler_type="cosine",
+        weight_decay=1e-4,
+        max_grad_norm=0.1,
+        logging_steps=max(1, options.steps // 16),
+        remove_unused_columns=False,  # or the names of the data sets would be dropped
+        save_strategy="no",
+        report_to="none",
+        seed=options.seed,
+    )
 
 
 def small_rt_detr():
@@ -105,7 +109,7 @@ def small_rt_detr():
         decoder_layers=2,
         num_queries=20,
         num_denoising=20,
-        num_labels=len(CLASSES),
+        id2label=dict(enumerate(CLASSES)),
         weight_loss_vfl=5.0,  # without pretraining, classes are harder to learn than boxes
     )
     return RTDetrForObjectDetection(config)

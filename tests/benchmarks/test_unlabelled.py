@@ -266,7 +266,7 @@ def test_the_tables_show_what_came_out() -> None:
     summary = made["summary"].splitlines()
     assert "| `labelled` | **+0.100** | **+0.150** | +0.000 |" in summary
     assert "| `.background` 0.3 | **-0.050** | **-0.075** | +0.000 |" in summary
-    assert "**ATSS**, seeds: 3 (short)" in summary and made["missing_boxes_long"] == "(Not run.)"
+    assert "**ATSS**, seeds: 3 (short, 150 iterations)" in summary and made["missing_boxes_long"] == "(Not run.)"
 
 
 def test_one_seed_has_no_interval() -> None:
@@ -287,7 +287,7 @@ def test_a_problem_has_the_seeds_that_all_its_ways_have() -> None:
     everything = {("faster-rcnn", "short", title): {3} for title in titles}
     of_atss = [("atss", "short", title) for title in titles]
     assert counts == {**everything, of_atss[1]: {3}, of_atss[2]: {2}, of_atss[3]: {3}}
-    assert "**ATSS**, seeds: 2 to 3 (short)" in parts(found)["summary"]
+    assert "**ATSS**, seeds: 2 to 3 (short, 150 iterations)" in parts(found)["summary"]
 
 
 def test_the_page_has_the_tables_of_its_results(tmp_path: Path) -> None:

@@ -190,3 +190,11 @@ def backgrounds(arch: Architecture) -> set[str]:
 
 def tells_no_classes(arch: Architecture, path: str) -> bool:
     return "rpn" in path or arch.name in (*CLASSLESS, *MATCHED_ONLY)
+
+
+def test_what_counts_as_classes_depends_on_the_data_sets() -> None:
+    """With one class, "object or not" is that class, and an RPN can leave it out."""
+    one_class = {arch.name: class_heads(weighted(arch), classes=1) for arch in ZOO if arch.name in ("rpn", "crowddet")}
+    assert one_class["rpn"].classifying == [("bbox_head", "loss_cls")]
+    assert one_class["crowddet"].classifying == [("rpn_head", "loss_cls")]
+    assert one_class["crowddet"].fixed == {"roi_head.bbox_head": "a RoI is matched to several objects at once"}

@@ -46,7 +46,7 @@ def check(
             "problems": [vars(problem) for problem in result.problems],
             "datasets": [
                 {
-                    **{name: getattr(dataset, name) for name in ("name", "images", "objects", "drawn", "classes")},
+                    **{name: getattr(dataset, name) for name in ("name", "images", "objects", "drawn", "classes", "labelled")},
                     "weighted_objects": dataset.weighted_objects[0],
                     "mean_object_weight": dataset.weighted_objects[1],
                 }

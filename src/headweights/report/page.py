@@ -20,7 +20,7 @@ from headweights.report.pictures import Picture, pictures_of
 from headweights.report.runs.readers import read_runs
 from headweights.report.runs.run import Run
 from headweights.report.tables import differences, weight_table
-from headweights.report.words import dataset_in_words, number, opposed_gradients, percent
+from headweights.report.words import dataset_in_words, labels_in_words, number, opposed_gradients, percent
 from headweights.run_record.log_entries import GRADIENT_COSINE, GRADIENT_SHARE, LOSS_SHARE, RAW_LOSS, WEIGHT, WEIGHTED_LOSS
 
 DEFAULT_NAME = "report.html"
@@ -220,7 +220,9 @@ def _shown(name: str, n: int, runs: Sequence[Run]) -> _Shown:
     for run_number, run in enumerate(runs):
         if name in run.datasets:
             logged = " (as last logged)" if run.table and not run.record.table else ""
-            words.append((run_number, run.name, dataset_in_words(run.table, name) + logged))
+            labels = [labels_in_words(dataset) for of_run, dataset in recorded if of_run is run]
+            weights = dataset_in_words(run.table, name) + logged
+            words.append((run_number, run.name, ". It ".join(filter(None, [weights, *labels]))))
     without = "" if pictures else "No sample images were recorded." if recorded else "Not recorded, so there are no images."
     is_target = any(run.record.target == name for run in runs)
     return _Shown(name, n, " · ".join(facts), is_target, words, pictures, without)

@@ -114,11 +114,12 @@ def _cell(rows: Sequence[WeightRecord]) -> Cell:
 
 
 def _weight(row: WeightRecord) -> str:
-    """The weight or schedule, with the effective weight if it differs."""
+    """The weight or schedule, with the effective weight and the weight of the background if they differ."""
+    background = "" if row.background is None else f", background {number(row.background)}"
     if row.schedule:
-        return schedule_in_words(row.schedule)
+        return schedule_in_words(row.schedule) + background
     changed = row.effective_weight is not None and abs(row.effective_weight - row.weight) > 1e-9
-    return number(row.weight) + (f", effective {number(row.effective_weight)}" if changed else "")
+    return number(row.weight) + (f", effective {number(row.effective_weight)}" if changed else "") + background
 
 
 def differences(runs: Sequence[Run], datasets: Sequence[str]) -> Differences:

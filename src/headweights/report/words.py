@@ -8,12 +8,14 @@ from typing import TypeVar
 from headweights.contributions.words import opposing
 from headweights.report.runs.run import Run
 from headweights.run_record.log_entries import GRADIENT_COSINE, split_pair
-from headweights.run_record.schema import ScheduleRecord, WeightRecord
+from headweights.run_record.schema import DataSetRecord, ScheduleRecord, WeightRecord
+from headweights.weights.addresses import listed
 
 _T = TypeVar("_T")
 
 # Shown if there is no value.
 NOTHING = "\N{EN DASH}"
+_CLASSES_SHOWN = 8
 
 _FRACTIONS = {
     0.0: "no weight",
@@ -129,7 +131,21 @@ def dataset_in_words(table: Sequence[WeightRecord], dataset: str) -> str:
 
 
 def _row_in_words(row: WeightRecord) -> str:
-    return schedule_in_words(row.schedule) if row.schedule else weight_in_words(row.weight)
+    words = schedule_in_words(row.schedule) if row.schedule else weight_in_words(row.weight)
+    return words if row.background is None else f"{words} for objects and {weight_in_words(row.background)} for background"
+
+
+def labels_in_words(dataset: DataSetRecord) -> str:
+    """Which classes a data set labels, e.g. 'labels only car' or 'does not label dog, cat'. Empty if it labels all of them."""
+    labelled = dataset.labelled
+    missing = [name for name in dataset.classes if name not in (labelled or ())]
+    if labelled is None or (dataset.classes and not missing):
+        return ""
+    if not labelled:
+        return "labels no class"
+    if missing and len(missing) < len(labelled):
+        return f"does not label {listed(missing, _CLASSES_SHOWN)}"
+    return f"labels only {listed(labelled, _CLASSES_SHOWN)}"
 
 
 def opposed_gradients(run: Run) -> list[tuple[tuple[str, str], str]]:

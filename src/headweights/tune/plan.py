@@ -18,9 +18,9 @@ from headweights.mixture.mix import no_such_dataset
 from headweights.mmdet.config import annotation_file, build_config, read_config, source_configs, weight_hooks
 from headweights.mmdet.data.source_datasets import SourceDataset
 from headweights.mmdet.heads.model_heads import heads_of
-from headweights.mmdet.hooks.classes import wrong_classes
 from headweights.mmdet.hooks.loss_weights import LossWeightHook
-from headweights.mmdet.hooks.mixture import mix_of, sources_of
+from headweights.mmdet.mixture.classes import wrong_classes
+from headweights.mmdet.mixture.mix import mix_of, sources_of
 from headweights.mmdet.weighting.subclass import weigh_every_head
 from headweights.tune.space import Space, top_heads
 from headweights.weights.addresses import AddressBook, target_of

@@ -88,6 +88,12 @@ BAD_INPUT = [
     (dict(weights=dict(real=1.0), images=dict(rendred={})), ["Nearest valid: 'rendered'"]),
     (dict(weights=dict(real=1.0), images=dict(real="missing.csv")), ["missing.csv"]),
     (dict(weights=dict(real=1.0), images=dict(real={"0.png": -1})), ["not negative"]),
+    (dict(images=dict(real={"0.png": {"bbox_haed": 0.2}})), ["images: data set 'real'", "Nearest valid: 'bbox_head'"]),
+    (dict(labelled=dict(rela=["thing"])), ["labelled: 'rela' is no data set", "Nearest valid: 'real'"]),
+    (
+        dict(weights=dict(real={"bbox_head.loss_bbox.background": 0.2})),
+        ["matched to objects only", "'bbox_head.loss_cls.background'"],
+    ),
 ]
 
 

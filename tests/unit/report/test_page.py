@@ -163,6 +163,17 @@ def test_a_plain_run_of_mmengine_shows_what_it_has(tmp_path: Path) -> None:
     assert charts["coco/bbox_mAP"]["traces"][0]["x"] == [3, 6]
 
 
+def test_what_a_data_set_labels_is_said_for_each_run(work_dir: Path, tmp_path: Path) -> None:
+    record = write_run(tmp_path / "partial", {}) / "headweights.json"
+    described = json.loads(record.read_text())
+    for dataset in described["datasets"]:
+        if dataset["name"] == RENDERED:
+            dataset.update(classes=["tree", "car"], labelled=["tree"])
+    record.write_text(json.dumps(described))
+    words = words_of(write_report([work_dir, tmp_path / "partial"], tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert words.count("It labels only tree") == 1
+
+
 def test_a_missing_image_is_reported(work_dir: Path, tmp_path: Path) -> None:
     samples = write_pictures(tmp_path / "pictures")
     Path(samples[RENDERED][0]["image"]).unlink()

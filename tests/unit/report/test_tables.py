@@ -81,6 +81,23 @@ def test_losses_with_equal_weights_are_shown_as_their_head() -> None:
     assert (cell.weight, cell.losses) == ("", [("loss_cls", "0.05 (40%)"), ("loss_bbox", "0.2 (40%)")])
 
 
+def test_a_background_is_in_the_cell_if_it_weighs_other_than_its_objects() -> None:
+    rows = [
+        WeightRecord(dataset="a", head="rpn_head", loss="loss_cls", weight=1, background=0.2, share=0.4),
+        WeightRecord(dataset="a", head="rpn_head", loss="loss_bbox", weight=1, share=0.4),
+    ]
+    (cell,) = weight_table(recorded("x", *rows), 0, ["a"]).rows[0].cells
+    assert cell.losses == [("loss_cls", "1, background 0.2 (40%)"), ("loss_bbox", "1 (40%)")]
+
+
+def test_runs_that_weigh_the_background_differently_differ() -> None:
+    def with_background(name: str, background: float | None) -> Run:
+        return recorded(name, WeightRecord(dataset="a", head="loss_ce", weight=1, background=background))
+
+    (row,) = differences([with_background("x", None), with_background("y", 0.0)], ["a"]).set
+    assert (row.what, row.values) == ("a: weight in loss_ce", ["1", "1, background 0"])
+
+
 def test_a_difference_is_shown_for_the_head_if_its_losses_agree() -> None:
     def differing(one: dict[str, float], other: dict[str, float]) -> list[tuple[str, list[str]]]:
         found = differences([recorded("x", *rows_of(one)), recorded("y", *rows_of(other))], ["a"])

@@ -10,6 +10,7 @@ from headweights.report.runs.log import Curve, Log
 from headweights.report.runs.run import Run
 from headweights.report.words import (
     dataset_in_words,
+    labels_in_words,
     number,
     opposed_gradients,
     percent,
@@ -17,7 +18,7 @@ from headweights.report.words import (
     weight_in_words,
 )
 from headweights.run_record.log_entries import Entry
-from headweights.run_record.schema import RunRecord, ScheduleRecord, WeightRecord
+from headweights.run_record.schema import DataSetRecord, RunRecord, ScheduleRecord, WeightRecord
 
 
 @pytest.mark.parametrize(
@@ -76,6 +77,35 @@ def rows(**weights: float) -> list[WeightRecord]:
 )
 def test_a_data_set(table: list[WeightRecord], words: str) -> None:
     assert dataset_in_words(table, "a") == words
+
+
+def test_a_background_that_weighs_other_than_its_objects() -> None:
+    table = [
+        WeightRecord(dataset="a", head="rpn_head", loss="loss_cls", weight=1, background=0.2),
+        WeightRecord(dataset="a", head="rpn_head", loss="loss_bbox", weight=1),
+    ]
+    words = "in rpn_head its classification full weight for objects and one fifth (0.2) for background, its boxes full weight"
+    assert dataset_in_words(table, "a") == words
+    both = [WeightRecord(dataset="a", head=head, weight=1, background=0) for head in ("loss_ce", "loss_fgl")]
+    assert dataset_in_words(both, "a") == "full weight for objects and no weight (0) for background in every head"
+
+
+@pytest.mark.parametrize(
+    ("classes", "labelled", "words"),
+    [
+        ("car person", None, ""),
+        ("car person", "car person", ""),
+        ("car person", "car", "labels only car"),
+        ("car person dog", "car dog", "does not label person"),
+        ("car person", "", "labels no class"),
+        ("a b c d e f g h i j k", "k", "labels only k"),
+        ("a b c d e f g h i j k l m n o p q r", "a b c d e f g h i", "labels only a, b, c, d, e, f, g, h and 1 more"),
+        ("", "car", "labels only car"),
+    ],
+)
+def test_what_a_data_set_labels(classes: str, labelled: str | None, words: str) -> None:
+    names = None if labelled is None else labelled.split()
+    assert labels_in_words(DataSetRecord(name="a", classes=classes.split(), labelled=names)) == words
 
 
 def test_a_schedule() -> None:

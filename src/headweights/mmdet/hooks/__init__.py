@@ -1,7 +1,6 @@
 """Where headweights takes part in mmengine's training.
 
-`loss_weights` is the hook with the block, and `mixture` puts its block, the data sets and the heads together. `prepare` gives
-every runner its hooks and hands them the training data before workers start; `check_weights` checks weights that were set by
-hand. `classes` finds data and metrics that take a class for another. `contributions` measures what each data set gives, on a
+`loss_weights` is the hook with the block. `prepare` gives every runner its hooks and hands them the training data before workers
+start; `check_weights` checks weights that were set by hand. `contributions` measures what each data set gives, on a
 `captured_step`. `run_record` describes a run for `headweights report`, and `progress` says how far a runner is.
 """

@@ -7,11 +7,10 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from headweights.errors import WeightError
-from headweights.mmdet.data.source_datasets import SourceDataset, source_datasets
-from headweights.mmdet.heads.model_heads import ModelHeads, heads_of, unwrapped
-from headweights.mmdet.hooks.classes import evaluation_problems, wrong_classes
-from headweights.weights.addresses import Address
-from headweights.weights.weight import checked_weight
+from headweights.mmdet.data.source_datasets import source_datasets
+from headweights.mmdet.heads.model_heads import heads_of, unwrapped
+from headweights.mmdet.mixture.classes import evaluation_problems, wrong_classes
+from headweights.mmdet.mixture.fields import checked_fields
 
 
 @HOOKS.register_module()
@@ -44,21 +43,3 @@ class CheckWeightsHook(Hook):
                     f"headweights: the annotations of data set {source.known_as} have loss_weight, and nothing reads it: use a "
                     "LossWeightHook, or put LoadLossWeights after LoadAnnotations."
                 )
-
-
-def checked_fields(heads: ModelHeads, source: SourceDataset) -> tuple[dict[Address, float], list[str]]:
-    """Returns the valid weights that a data set's pipelines set, by address; also returns what is wrong with the others."""
-    fields: dict[Address, float] = {}
-    problems = [
-        f"AddFieldToImgMetas(fields={list(step.values)}) of data set {source.known_as} stands before PackDetInputs, which makes "
-        "the metainfo: put this step after it."
-        for step in source.too_early
-    ]
-    for name, value in source.fields.items():
-        try:
-            address = heads.find(name)
-            if address is not None:
-                fields[address] = checked_weight(value, f"field {name!r}")
-        except WeightError as error:
-            problems.append(f"AddFieldToImgMetas of data set {source.known_as}: {error}")
-    return fields, problems

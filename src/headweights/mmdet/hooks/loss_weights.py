@@ -25,11 +25,11 @@ from headweights.mixture.table import plain, table_of
 from headweights.mmdet.data.source_datasets import SourceDataset, load_weights
 from headweights.mmdet.heads.model_heads import heads_of, unwrapped
 from headweights.mmdet.heads.publishing import publishes
-from headweights.mmdet.hooks.classes import check_evaluation, number_by_name, wrong_classes
-from headweights.mmdet.hooks.labelled import advice_on_validation
-from headweights.mmdet.hooks.mixture import mix_of, sources_of
 from headweights.mmdet.hooks.progress import length_of, moment_of, sampler_of
 from headweights.mmdet.hooks.run_record import describe_run
+from headweights.mmdet.mixture.classes import check_evaluation, number_by_name, wrong_classes
+from headweights.mmdet.mixture.labelled import advice_on_validation
+from headweights.mmdet.mixture.mix import mix_of, sources_of
 from headweights.run_record.file import write_record
 from headweights.weights.block import parse_block
 

@@ -205,7 +205,7 @@ LOSS_METHODS: dict[str, LossMethod] = {
     # Heads of RoIs.
     "BBoxHead": replace(_ROIS, feeds={"cls_score": "loss_cls", "bbox_pred": "loss_bbox"}),
     "SABLHead": replace(_ROIS, feeds={"cls_score": "loss_cls"}),
-    "MultiInstanceBBoxHead": replace(_ROIS, objects="a RoI is matched to several objects at once"),
+    "MultiInstanceBBoxHead": replace(_ROIS, objects="a RoI is matched to several objects at once", scores=("cls_score",)),
     "DIIHead": LossMethod(
         name="loss_and_target", layout=by_sample("priors"), feeds={"cls_score": "loss_cls"}, objects=BySampler(samples.query_rows)
     ),

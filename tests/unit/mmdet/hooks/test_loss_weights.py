@@ -18,7 +18,7 @@ from support.coco import pipeline, write_dataset
 from headweights import AddressBook, WeightError
 from headweights.mixture.mix import DataSet, Mix
 from headweights.mmdet.hooks.loss_weights import LossWeightHook, announce
-from headweights.mmdet.hooks.mixture import sources_of
+from headweights.mmdet.mixture.mix import sources_of
 
 MIX = Mix([DataSet("real", 10, 10)], AddressBook({"rpn_head": ("loss_cls",)}), {})
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from headweights.errors import WeightError
-from headweights.mixture.mix import DataSet, Mix
+from headweights.mixture.mix import Mix
 from headweights.mixture.problems import Problem
 from headweights.mmdet.classes.order import categories_of as file_categories
 from headweights.mmdet.data.mixing import mixed_together
@@ -55,8 +55,9 @@ def advice_on_labels(mix: Mix, able: ClassHeads, sources: Sequence[SourceDataset
             )
     for group in mixed_together(sources):
         datasets = [mix.datasets[source.name] for source in group]
-        left = [name for name in datasets[0].classes if all(name not in each.classes or _labels(each, name) for each in datasets)]
-        if len(left) < min(len(each.labelled or each.classes) for each in datasets):
+        unlabelled = {each.classes[number] for each in datasets for number in each.unlabelled}
+        left = [name for name in datasets[0].classes if name not in unlabelled]
+        if len(left) < min(len(each.classes) - len(each.unlabelled) for each in datasets):
             names = ", ".join(repr(each.name) for each in datasets)
             yield Problem(
                 "labelled",
@@ -87,7 +88,3 @@ def advice_on_validation(mix: Mix, dataset: Any) -> Iterator[Problem]:
                 f"validation data set {source.known_as} does not label {listed(list(map(repr, missing)), 8)}. Its metrics say "
                 "nothing about these classes, or count right detections of them as wrong.",
             )
-
-
-def _labels(dataset: DataSet, name: str) -> bool:
-    return dataset.labelled is None or name in dataset.labelled

@@ -9,14 +9,15 @@ from typing import Any
 from torch import nn
 
 from headweights.errors import WeightError
+from headweights.images.table import mean_weights
 from headweights.mixture.labelled import read_labelled, wrong_labels
 from headweights.mixture.mix import DataSet, Mix, addressed_block, no_such_dataset
 from headweights.mixture.problems import Problem, wrong_backgrounds
 from headweights.mmdet.data.load import image_table
 from headweights.mmdet.data.source_datasets import SourceDataset, named, source_datasets
 from headweights.mmdet.heads.model_heads import ModelHeads, heads_of
-from headweights.mmdet.hooks.check_weights import checked_fields
-from headweights.mmdet.hooks.labelled import advice_on_labels, categories_of, wrong_heads
+from headweights.mmdet.mixture.fields import checked_fields
+from headweights.mmdet.mixture.labelled import advice_on_labels, categories_of, wrong_heads
 from headweights.mmdet.weighting.labelled import ClassHeads, class_heads
 from headweights.mmdet.weighting.subclass import weigh_every_head
 from headweights.weights.block import Block
@@ -95,7 +96,11 @@ def mix_of(
         problems += wrong
         numbers = source.images, source.drawn, source.objects.count
         weighted = (source.objects.weighted, source.objects.mean) if objects else (0, 1.0)
-        own = source.own_weights(heads.book)
+        try:
+            own = source.own_weights(heads.book)
+        except WeightError as error:
+            problems.append(f"images: data set {source.name!r}: {error}")
+            own = mean_weights(None, heads.book)
         by_class = source.objects_by_class if source.name in labels else None
         described = DataSet(source.name, *numbers, source.classes, source.annotations, fields, own, weighted)
         datasets.append(replace(described, labelled=labels.get(source.name), objects_by_class=by_class))
