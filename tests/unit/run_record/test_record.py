@@ -45,7 +45,9 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     again = json.loads((tmp_path / "new" / RECORD).read_text())
     assert list(again) == ["version", "target", "datasets", "heads", "table", "weights", "settings"]
     for row in content["table"]:
-        row["effective_weight"] = None
+        row.update(effective_weight=None, background=None)
+    for dataset in content["datasets"]:
+        dataset["labelled"] = None
     assert again == content
 
 

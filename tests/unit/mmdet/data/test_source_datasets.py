@@ -121,4 +121,4 @@ def test_the_weights_of_objects_are_counted_with_them(tmp_path: Path) -> None:
     labels = {0: 5}
     assert source.objects == Objects(5, weighted=1, mean=pytest.approx((0.25 + 4 * 1) / 5), are_weighted=True, by_label=labels)
     (plain,) = source_datasets(DATASETS.build(write_dataset(tmp_path, "b", images=2)))
-    assert plain.objects == Objects(count=6, weighted=0, mean=1.0, are_weighted=False)
+    assert plain.objects == Objects(count=6, weighted=0, mean=1.0, are_weighted=False, by_label={0: 6})
