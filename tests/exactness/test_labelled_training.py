@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mmdet.registry import DATASETS, MODELS
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from support.coco import pipeline, runner_config, write_dataset
+from torch import nn
 
 from headweights import WeightError
 from headweights.check.run import checked
 from headweights.mmdet.heads.model_heads import heads_of
+from headweights.mmdet.mixture.mix import mix_of, sources_of
 
 pytestmark = pytest.mark.slow
 
@@ -197,3 +200,22 @@ def test_a_detector_without_classes_says_what_to_do_instead(tmp_path: Path) -> N
     with pytest.raises(WeightError, match=r"Weigh 'bbox_head.loss_cls.background' of that data set lower instead"):
         runner.train()
     assert heads_of(runner.model).book.weighted
+
+
+class OddHead(nn.Module):
+    """A head that computes its loss where nobody knows."""
+
+    def loss(self, x: Any, batch_data_samples: Any) -> dict[str, Any]:
+        return {}
+
+
+def test_a_head_that_stays_stock_is_an_error_and_not_left_as_it_is(tmp_path: Path) -> None:
+    config = config_of(tmp_path, both(tmp_path))
+    model = MODELS.build(config.model)
+    model.odd_head = OddHead()
+    sources, _ = sources_of(DATASETS.build(config.train_dataloader.dataset), None)
+    _, problems = mix_of(model, sources, {}, labelled=LABELLED)
+    (message,) = [problem.message for problem in problems if problem.stops]
+    assert message.startswith("labelled: odd_head cannot leave out classes that a data set does not label: OddHead cannot be")
+    _, problems = mix_of(model, sources, {})
+    assert not any(problem.stops for problem in problems)

@@ -11,10 +11,11 @@ from headweights.check.fix import CLASS_ORDER, Fix, as_config
 from headweights.errors import WeightError
 from headweights.mixture.mix import Mix
 from headweights.mixture.problems import Problem, problems_of
+from headweights.mixture.settings import BY_NAME
 from headweights.mmdet.config import BuiltConfig, build_config, build_validation, read_config
 from headweights.mmdet.heads.model_heads import heads_of
 from headweights.mmdet.hooks.loss_weights import LossWeightHook
-from headweights.mmdet.mixture.classes import BY_NAME, number_by_name, wrong_classes, wrong_evaluation
+from headweights.mmdet.mixture.classes import number_by_name, wrong_classes, wrong_evaluation
 from headweights.mmdet.mixture.labelled import advice_on_validation
 from headweights.mmdet.mixture.mix import mix_of, sources_of
 from headweights.weights.block import read_block

@@ -8,10 +8,9 @@ from typing import Any
 
 from headweights.errors import WeightError
 from headweights.mixture.mix import Mix, no_such_dataset
+from headweights.mixture.settings import CATEGORIES
 from headweights.weights.addresses import listed
 
-# Stands for the classes that an annotation file lists.
-CATEGORIES = "categories"
 _CLASSES_SHOWN = 8
 
 
@@ -63,14 +62,16 @@ def wrong_labels(mix: Mix) -> Iterator[str]:
     for name in next((dataset.classes for dataset in restricted), ()):
         labelling = [each for each in mix.datasets.values() if each.labelled is None or name in each.labelled]
         if not labelling:
-            yield f"labelled: no data set labels class {name!r}, so nothing teaches what is none. Leave it out of the classes."
+            yield f"labelled: no data set labels class {name!r}, so nothing shows what is not one. Leave it out."
             continue
         moments = mix.moments()
         for head, loss in sorted(mix.classifying):
             weights = [mix.weight(each.name, head, loss, moment) for each in labelling for moment in moments]
             if not any(weights):
                 target = f"{head}.{loss}" if loss else head
-                yield f"labelled: the data sets that label class {name!r} weigh 0 in {target}: nothing teaches it what is none."
+                yield (
+                    f"labelled: the data sets that label class {name!r} weigh 0 in {target}, so nothing shows it what is not one."
+                )
 
 
 def labels_in_words(labelled: Sequence[str], classes: Sequence[str]) -> str:

@@ -103,7 +103,7 @@ def wrong_backgrounds(mix: Mix) -> Iterator[str]:
         silent = not any(one.weight.at(moment.iteration, moment.epoch) for one in given for moment in moments)
         if mix.book.has_background(head, loss) and silent and given != of_objects:
             target = f"{head}.{loss}" if loss else head
-            yield f"weights: the background weighs 0 in {target} in every data set, so nothing teaches it what is no object."
+            yield f"weights: the background weighs 0 in {target} in every data set, so it never learns what background is."
 
 
 def _schedules(mix: Mix, length: Length) -> Iterator[Problem]:

@@ -7,6 +7,11 @@ from typing import Any
 
 from headweights.errors import WeightError
 
+# In place of a list of the classes that a data set labels: those that its annotation file lists.
+CATEGORIES = "categories"
+# The one value of `classes`: number them by name.
+BY_NAME = "by name"
+
 
 def _are_names(value: Any) -> bool:
     is_list = isinstance(value, Sequence) and not isinstance(value, str)
@@ -14,18 +19,18 @@ def _are_names(value: Any) -> bool:
 
 
 def _are_labels(value: Any) -> bool:
-    return isinstance(value, Mapping) and all(_are_names(names) or names == "categories" for names in value.values())
+    return isinstance(value, Mapping) and all(_are_names(names) or names == CATEGORIES for names in value.values())
 
 
 # What each must be if it is given, in code and in words.
 _SETTINGS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "datasets": (_are_names, "a list of names, one for each data set"),
     "images": (lambda value: isinstance(value, Mapping), "a table: dict(<data set>=<where its weights are>, ...)"),
-    "labelled": (_are_labels, "a table: dict(<data set>=[<class>, ...]), or 'categories' in place of the list"),
+    "labelled": (_are_labels, f"a table: dict(<data set>=[<class>, ...]), or {CATEGORIES!r} in place of the list"),
     "normalize": (lambda value: isinstance(value, bool), "True or False"),
     "objects": (lambda value: isinstance(value, bool), "True or False"),
     "target": (lambda value: isinstance(value, str) and value != "", "the name of a data set"),
-    "classes": (lambda value: value == "by name", "'by name'"),
+    "classes": (lambda value: value == BY_NAME, repr(BY_NAME)),
     "interval": (
         lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= 0,
         "a number of iterations, or 0 for none",

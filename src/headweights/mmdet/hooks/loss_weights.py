@@ -64,8 +64,7 @@ class LossWeightHook(Hook):
             :class:`headweights.mmdet.hooks.contributions.ContributionHook`. 0 for none. Default: None, the logger's.
         objects: Whether the weights that annotation files give to objects count. Default: True.
         labelled: By data set: the classes that it labels, or ``'categories'``, those that its annotation file lists. In its
-            images, what is matched to no object does not learn that it is none of the other classes. Default: None, all label all
-            classes.
+            images, predictions without an object are not pushed away from the other classes. Default: None, all classes.
         classes: ``'by name'`` to number the classes by name where mmdetection, which goes by the order of the annotation file,
             takes a class for another: in data for training, validation and test, and in metrics that read a COCO file. Default:
             None, that is an error.

@@ -8,12 +8,12 @@ from typing import Any
 from mmdet.datasets import CocoDataset
 
 from headweights.errors import WeightError
+from headweights.mixture.settings import BY_NAME
 from headweights.mmdet.classes.by_name import CocoMetricByName
 from headweights.mmdet.classes.metrics import mislabelled_by, number_metric_by_name
 from headweights.mmdet.classes.order import in_words, load_by_name, mislabelled_in
 from headweights.mmdet.data.source_datasets import SourceDataset, source_datasets
 
-BY_NAME = "by name"
 _REMEDY = f"Number them by name: LossWeightHook(..., classes={BY_NAME!r})"
 
 

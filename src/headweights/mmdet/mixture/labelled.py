@@ -36,7 +36,7 @@ def wrong_heads(able: ClassHeads, partial: bool) -> Iterator[str]:
     if partial and not able.classifying and not able.fixed:
         weights = ", ".join(f"'{path}.{loss}.background'" if loss else f"'{path}.background'" for path, loss in able.agnostic)
         instead = f" Weigh {weights} of that data set lower instead." if weights else ""
-        yield f"labelled: no head of this model learns from the background of which class it is not.{instead}"
+        yield f"labelled: no head of this model pushes background away from classes, so it would change nothing.{instead}"
 
 
 def advice_on_labels(mix: Mix, able: ClassHeads, sources: Sequence[SourceDataset]) -> Iterator[Problem]:

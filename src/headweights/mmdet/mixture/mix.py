@@ -110,6 +110,7 @@ def mix_of(
     addressed, unknown = addressed_block([source.name for source in sources], heads.book, block)
     partial = any(dataset.unlabelled for dataset in datasets)
     able = class_heads(model, len(datasets[0].classes)) if partial else ClassHeads()
+    able.fixed.update(reasons if partial else {})  # a stock head would go on unnoticed
     mix = Mix(datasets, heads.book, addressed, normalize, able.classifying)
     problems += [*unknown, *wrong_heads(able, partial), *wrong_labels(mix), *wrong_backgrounds(mix)]
     stops = [Problem("bad input", message, stops=True) for message in problems]

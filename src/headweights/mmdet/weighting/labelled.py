@@ -1,7 +1,7 @@
 """Leaves classes that a data set does not label out of a head's classification loss.
 
-A prediction that is matched to no object does not learn that it is of no such class. Independent scores (sigmoid) are gated class
-by class. Scores with a background (softmax) are mapped on their way into the loss module
+Predictions that are matched to no object are not pushed away from such a class. Independent scores (sigmoid) are gated class by
+class. Scores with a background (softmax) are mapped on their way into the loss module
 (:func:`headweights.gating.unlabelled.unlabelled_as_background`).
 """
 
@@ -71,9 +71,8 @@ def class_heads(model: nn.Module, classes: int) -> ClassHeads:
     mining = _mined_heads(model)
     for path in heads.book.weighted:
         head = modules[path]
-        reason = (
-            reason_fixed_classes(head) if path not in heads.weighed_by_roi_head else "its samples are weighed by their scores"
-        )
+        by_scores = "its samples are weighed by their scores" if path in heads.weighed_by_roi_head else None
+        reason = by_scores or reason_fixed_classes(head)
         if not any(method.class_scores for method in head.loss_methods):
             continue
         if reason == MATCHED_ONLY or (getattr(head, "num_classes", 1) == 1 and classes > 1):

@@ -72,7 +72,7 @@ class LossWeights(LogsMeasurements):
         interval: Steps between measurements of what each data set contributes to each loss. 0 for none. Default: None, as often
             as the ``Trainer`` logs; in a loop of your own, 50.
         labelled: By data set: the classes that it labels, by the names in the model's ``id2label``; or ``'categories'``, those
-            that its annotation file lists. In its images, a query without an object does not learn that it is none of the other
+            that its annotation file lists. In its images, queries without an object are not pushed away from the other
             classes. Default: None, all label all classes.
 
     Raises:
