@@ -34,6 +34,7 @@ class Run:
         start: The pretraining to start from. None: from scratch.
         weights: The block of the `LossWeightHook`. None: the stock detector without a hook.
         ratio: The number of images of each data set per batch, by `MultiSourceSampler`. None: images are drawn uniformly.
+        rates: How often an image of each data set is drawn, by `SourceRateSampler`. None: images are drawn uniformly.
         by_object: Whether the weight of an object is the known quality of its annotation.
         normalize: Whether the weights of each loss have the mean 1 over the mix.
         labelled: The classes that a data set labels, by data set. None: all data sets label all classes.
@@ -51,6 +52,7 @@ class Run:
     by_object: bool = False
     normalize: bool = True
     labelled: Mapping[str, Sequence[str]] | None = None
+    rates: tuple[float, ...] | None = None
 
     def described(self) -> dict[str, Any]:
         """The run as JSON data."""
@@ -172,6 +174,13 @@ def config_of(run: Run, folder: Path, out: Path) -> Any:
             "type": "MultiSourceSampler",
             "batch_size": batch,
             "source_ratio": list(run.ratio),
+            "seed": run.seed,
+        }
+    if run.rates is not None:
+        config.train_dataloader.sampler = {
+            "type": "SourceRateSampler",
+            "source_rates": list(run.rates),
+            "infinite": True,
             "seed": run.seed,
         }
     held_out = data / "held_out" / run.split

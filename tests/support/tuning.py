@@ -31,6 +31,43 @@ class WorseEveryTime(BaseMetric):
         return {"strangeness": 3.0, "accuracy": 1 / type(self).count}
 
 
+@METRICS.register_module()
+class ByWeights(BaseMetric):
+    """An accuracy that one weight of the block lowers, and that the others do not touch: 0.6 - 0.3 times that weight.
+
+    Args:
+        harmful: The data set and the address of the weight.
+        noise: What is added with each further validation of this process. Default: 0.001.
+    """
+
+    weights: Mapping[str, Any] = {}
+    count = 0
+
+    def __init__(self, harmful: Sequence[str], noise: float = 0.001) -> None:
+        super().__init__()
+        self.harmful = harmful
+        self.noise = noise
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
+        """Every picture counts as one."""
+        self.results.append(1)
+
+    def compute_metrics(self, results: list[Any]) -> dict[str, float]:
+        """The accuracy."""
+        type(self).count += 1
+        name, address = self.harmful
+        return {"accuracy": 0.6 - 0.3 * self.weights[name][address] + self.noise * (self.count % 3)}
+
+
+@HOOKS.register_module()
+class TellsWeightsHook(Hook):
+    """Tells `ByWeights` the block of the training."""
+
+    def before_val(self, runner: Any) -> None:
+        """Tells it."""
+        ByWeights.weights = next(hook for hook in runner.cfg.custom_hooks if hook["type"] == "LossWeightHook")["weights"]
+
+
 @HOOKS.register_module()
 class WaitsUntilHook(Hook):
     """Holds every training at its beginning until a file or folder is there."""

@@ -18,6 +18,7 @@ from headweights.mmdet.classes.by_name import CocoDatasetByName, CocoMetricByNam
 from headweights.mmdet.data.add_field import AddFieldToImgMetas
 from headweights.mmdet.data.load import LoadLossWeights, image_table
 from headweights.mmdet.data.mixing import keep_origins, record_mix
+from headweights.mmdet.data.sampler import SourceRateSampler
 from headweights.mmdet.data.trace import PROVENANCE
 from headweights.mmdet.heads.model_heads import forget_heads
 from headweights.mmdet.heads.publishing import current_batch, publish_batch, publishes_batch
@@ -39,6 +40,7 @@ __all__ = [
     "LoadLossWeights",
     "LossWeightHook",
     "Provenance",
+    "SourceRateSampler",
     "WeightedHead",
     "current_batch",
     "forget_heads",

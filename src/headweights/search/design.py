@@ -20,6 +20,8 @@ from headweights.errors import WeightError
 # The numbers of runs for which there is a construction, each times a power of two.
 _BASES = (4, 12, 20)
 _MOST_RUNS = 1 << 12
+# In larger designs, there are too many pairs of columns to choose among.
+_MOST_CHOSEN = 32
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,9 @@ class Design:
     @cached_property
     def signs(self) -> NDArray[np.int64]:
         """-1 for low and 1 for high, shape (runs, columns): a column for each factor, in order, then the spare ones."""
-        columns = _columns(len(self.factors))
-        signs = np.asarray(pbdesign(columns)).astype(np.int64)
+        signs = np.asarray(pbdesign(_columns(len(self.factors)))).astype(np.int64)
+        chosen = _least_mixed(signs, len(self.factors))
+        signs = signs[:, [*chosen, *(column for column in range(signs.shape[1]) if column not in chosen)]]
         return np.concatenate([signs, -signs]) if self.fold_over else signs
 
     @property
@@ -100,6 +103,18 @@ class Design:
             (one, other): float(np.mean(column[name] * column[one] * column[other])) for one, other in combinations(others, 2)
         }
         return {pair: share for pair, share in shares.items() if share}
+
+
+def _least_mixed(signs: NDArray[np.int64], factors: int) -> list[int]:
+    """The columns for the factors: without those, one after the other, whose effects look most like interactions of others."""
+    left = list(range(signs.shape[1]))
+    while len(left) > factors and len(signs) <= _MOST_CHOSEN:
+        columns = signs[:, left]
+        pairs = np.array([columns[:, one] * columns[:, other] for one, other in combinations(range(len(left)), 2)])
+        # A pair with the column itself adds nothing: the columns are balanced.
+        mixed = np.abs(pairs @ columns).sum(axis=0)
+        del left[max(range(len(left)), key=lambda place: (mixed[place], place))]
+    return left[:factors]
 
 
 def _columns(factors: int) -> int:

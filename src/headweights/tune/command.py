@@ -14,9 +14,10 @@ from rich.console import Console
 from headweights.errors import WeightError
 
 # The packages that the search imports, and the commands that install them. The extra would replace upstream's mmdetection.
+_ALONE = "pip install optuna plotly pyDOE3 scipy"
 NEEDED = {
     **dict.fromkeys(("mmengine", "mmcv", "mmdet"), 'pip install --no-build-isolation "headweights[tune]"'),
-    **dict.fromkeys(("optuna", "plotly"), "pip install optuna plotly"),
+    **dict.fromkeys(("optuna", "plotly", "pyDOE3", "scipy"), _ALONE),
 }
 
 
@@ -35,8 +36,23 @@ def tune(
     ] = None,
     trials: Annotated[int, typer.Option(min=1, help="Total number of trainings, including earlier runs of the study.")] = 30,
     workers: Annotated[int, typer.Option(min=1, help="Number of trainings at a time, each in its own process.")] = 1,
-    low: Annotated[float, typer.Option(help="The smallest weight.")] = 0.03,
-    high: Annotated[float, typer.Option(help="The largest weight.")] = 3.0,
+    low: Annotated[float, typer.Option(help="The low level of a weight in the screening.")] = 0.1,
+    high: Annotated[float, typer.Option(help="The high level of a weight in the screening.")] = 1.0,
+    screening: Annotated[
+        bool,
+        typer.Option(
+            "--screening/--no-screening", help="Begin with a screening, and search on only through the weights that matter."
+        ),
+    ] = True,
+    runs_more: Annotated[
+        bool, typer.Option("--runs-more", help="Double the screening, to separate weights from pairs of weights (a fold-over).")
+    ] = False,
+    sampling: Annotated[
+        bool, typer.Option("--sampling", help="Search, too, how often the images of each data set are drawn.")
+    ] = False,
+    fraction: Annotated[
+        float, typer.Option(metavar="F", help="Length of the screening's trainings, as a fraction of the config's.")
+    ] = 1.0,
     metric: Annotated[
         str | None,
         typer.Option(
@@ -90,6 +106,10 @@ def tune(
             workers=workers,
             low=low,
             high=high,
+            screening=screening,
+            runs_more=runs_more,
+            sampling=sampling,
+            fraction=fraction,
             metric=metric,
             prune=prune,
             storage=storage,

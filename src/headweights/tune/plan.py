@@ -22,6 +22,7 @@ from headweights.mmdet.hooks.loss_weights import LossWeightHook
 from headweights.mmdet.mixture.classes import wrong_classes
 from headweights.mmdet.mixture.mix import mix_of, sources_of
 from headweights.mmdet.weighting.subclass import weigh_every_head
+from headweights.tune.schedule import check_fraction, check_sampling, goes_by_epochs, kind_of
 from headweights.tune.space import Space, top_heads
 from headweights.weights.addresses import AddressBook, target_of
 from headweights.weights.block import parse_block
@@ -47,6 +48,9 @@ class Plan:
         space: The weights that are searched.
         hook: The arguments of the config's ``LossWeightHook`` during the search. Its ``weights`` are the config's own.
         own: The config's own weights as parameters; None if it has none that can be tried.
+        screening: Whether the search begins with a screening.
+        fraction: The length of the trainings of the screening, as a fraction of the config's.
+        concatenated: The names of the data sets in the order of the config's ``ConcatDataset``.
         metric: The metric; None for the first one that mmengine knows to be better when greater.
         rule: ``'greater'`` or ``'less'``, whichever is better.
         validations: The number of validations of a training; None if its loop is unknown.
@@ -60,6 +64,9 @@ class Plan:
     space: Space
     hook: dict[str, Any]
     own: dict[str, float] | None
+    screening: bool
+    fraction: float
+    concatenated: tuple[str, ...]
     metric: str | None
     rule: str
     validations: int | None
@@ -71,6 +78,19 @@ class Plan:
         """Returns the hook's ``weights`` for a choice of parameters."""
         return self.space.block(self.hook["weights"], parameters)
 
+    def sampler(self, config: Any, parameters: Mapping[str, float]) -> dict[str, Any] | None:
+        """Returns the sampler that draws at the rates of a choice of parameters. None: the config's own.
+
+        Args:
+            config: The config.
+            parameters: The value of every parameter.
+        """
+        rates = self.space.rates(parameters)
+        if not rates:
+            return None
+        rates_in_order = [rates[name] for name in self.concatenated]
+        return {"type": "SourceRateSampler", "source_rates": rates_in_order, "infinite": not goes_by_epochs(config.train_cfg)}
+
 
 def make_plan(
     path: Path,
@@ -78,8 +98,11 @@ def make_plan(
     options: Sequence[str] = (),
     target: str | None = None,
     heads: Sequence[str] = (),
-    low: float = 0.03,
-    high: float = 3.0,
+    low: float = 0.1,
+    high: float = 1.0,
+    screening: bool = True,
+    sampling: bool = False,
+    fraction: float = 1.0,
     metric: str | None = None,
     seed: int = 0,
 ) -> Plan:
@@ -118,7 +141,13 @@ def make_plan(
     weigh_every_head(built.model)
     book = heads_of(built.model).book
     hook["target"] = _target(target or hook.get("target"), names)
-    space = Space(hook["target"], tuple(n for n in names if n != hook["target"]), _addresses(heads, book), low, high)
+    others = tuple(name for name in names if name != hook["target"])
+    space = Space(hook["target"], others, _addresses(heads, book), low, high, sampling)
+    if sampling:
+        check_sampling(config, built.dataset, len(sources))
+    check_fraction(config, fraction, weights)
+    # One weight has no other to be told from, and two levels of it would say nothing of the noise.
+    screening = screening and len(space.parameters) > 1
     own_block = parse_block(weights)
     everywhere = parse_block({**weights, **space.block(weights, space.unweighted)})
     counted = hook.get("objects") is not False
@@ -134,11 +163,14 @@ def make_plan(
         space=space,
         hook=hook,
         own=own,
+        screening=screening,
+        fraction=fraction,
+        concatenated=tuple(names),
         metric=metric,
         rule=rule,
         validations=validations,
         seed=seed,
-        described=_described(config, space, hook, metric, rule, seed),
+        described=_described(config, space, hook, metric, rule, seed, screening, fraction),
         notes=tuple(_notes(config, space, hook, book, why, validations)),
     )
 
@@ -212,10 +244,8 @@ def known_rule(metric: str, **arguments: Any) -> str | None:
 
 def _validations(loop: Any) -> int | None:
     """Counts the validations of a loop; None for one that is not mmengine's own."""
-    kind = loop.get("type")
-    kind = kind if isinstance(kind, str) else getattr(kind, "__name__", None)
-    by_epoch = loop.get("by_epoch", True) if kind is None else kind.endswith("EpochBasedTrainLoop")
-    if not by_epoch and kind not in (None, "IterBasedTrainLoop"):
+    by_epoch = goes_by_epochs(loop)
+    if not by_epoch and kind_of(loop) not in (None, "IterBasedTrainLoop"):
         return None
     end = int(loop["max_epochs"] if by_epoch else loop["max_iters"])
     start = int(loop.get("val_interval", 1 if by_epoch else 1000))
@@ -227,7 +257,16 @@ def _validations(loop: Any) -> int | None:
     return count
 
 
-def _described(config: Any, space: Space, hook: Mapping[str, Any], metric: str | None, rule: str, seed: int) -> dict[str, Any]:
+def _described(
+    config: Any,
+    space: Space,
+    hook: Mapping[str, Any],
+    metric: str | None,
+    rule: str,
+    seed: int,
+    screening: bool,
+    fraction: float,
+) -> dict[str, Any]:
     """Describes a search as JSON, with a digest of every entry of the config, so that a changed entry can be named."""
     entries = {name: value for name, value in config.to_dict().items() if name not in _IRRELEVANT}
     hooks = weight_hooks(config, {name: value for name, value in hook.items() if name not in ("weights", "interval", "target")})
@@ -235,7 +274,8 @@ def _described(config: Any, space: Space, hook: Mapping[str, Any], metric: str |
     described = {
         "target": space.target,
         "weights that are searched": list(space.parameters),
-        "range": [space.low, space.high],
+        "levels": [space.low, space.high],
+        "screening": fraction if screening else None,
         "metric": [metric or "first known", rule],
         "weights that are kept": repr(space.block(hook["weights"], space.unweighted)),
         "seed of the trainings": seed if own_seed is None else None,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ast
+import html
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,15 @@ from rich.table import Table
 
 from headweights.check.fix import as_config
 from headweights.mmdet.config import is_weight_hook, read_config, weight_hooks, with_import
+from headweights.report.effects import effects_figure
+from headweights.search import Effects
 from headweights.tune.plan import GREATER, Plan, validation_is_test
+from headweights.tune.screening import FOUND, is_short
 from headweights.tune.space import rounded
 from headweights.tune.study import KIND, OWN, REASON, UNWEIGHTED, StudyStatus, status_of
 
+# What the best trial is compared with, by kind.
+BASELINES = {UNWEIGHTED: "the unweighted detector", OWN: "the config's own weights"}
 # How many of the best trials the table has.
 _MOST_ROWS = 5
 
@@ -77,12 +83,14 @@ class TrialProgress:
     def _line(self, trial: FrozenTrial, complete: list[FrozenTrial]) -> str:
         if trial.state == TrialState.COMPLETE:
             outcome = f"[bold]{trial.value:.4g}[/]"
+        elif is_short(self.plan, trial):
+            outcome = f"{trial.value:.4g}, of {self.plan.fraction:g} of the length"
         elif trial.state == TrialState.PRUNED:  # Optuna makes the last reported value the value of a pruned trial
             outcome = f"pruned after validation {trial.last_step} of {self.plan.validations or '?'}: {trial.value:.4g}"
         else:
             outcome = f"[red]failed[/]: {escape(str(trial.user_attrs[REASON]))}"
         kind = trial.user_attrs.get(KIND)
-        weights = escape(f"({kind})" if kind else weights_in_words(trial))
+        weights = escape(f"({kind})" if kind in BASELINES else weights_in_words(trial))
         duration = f"{trial.duration.total_seconds():.0f} s" if trial.duration else ""
         earlier = [other for other in complete if other.number <= trial.number] or complete
         best = next(iter(ranked(earlier, self.plan.rule)), trial)
@@ -111,7 +119,7 @@ def best_table(plan: Plan, status: StudyStatus, metric: str) -> Table:
         table.add_column(heading, justify="left" if not heading else "right")
     for place, trial in enumerate(ranked(status.complete, plan.rule)):
         kind = str(trial.user_attrs.get(KIND, ""))
-        if place < _MOST_ROWS or kind:
+        if place < _MOST_ROWS or kind in (*BASELINES, FOUND):
             weights = [f"{rounded(trial.params[name]):g}" for name in plan.space.parameters]
             table.add_row(str(trial.number), f"{trial.value:.4g}", *weights, kind, style="bold" if place == 0 else "")
     return table
@@ -121,7 +129,7 @@ def conclusions(plan: Plan, status: StudyStatus, metric: str) -> Iterator[str]:
     """Sentences that compare the best trial with the baselines, and say how far to trust the comparison."""
     best = ranked(status.complete, plan.rule)[0]
     assert best.value is not None
-    for kind, name in ((UNWEIGHTED, "the unweighted detector"), (OWN, "the config's own weights")):
+    for kind, name in BASELINES.items():
         other = next((trial for trial in status.complete if trial.user_attrs.get(KIND) == kind), None)
         if other is None or other.value is None:
             if kind == UNWEIGHTED or plan.own is not None:
@@ -139,18 +147,21 @@ def conclusions(plan: Plan, status: StudyStatus, metric: str) -> Iterator[str]:
     )
     if validation_is_test(read_config(plan.path, plan.options)):
         yield "The config has no separate test split: its test reads the annotations of the validation."
-    if len(status.complete) < 2 * len(plan.space.parameters):
+    if not plan.screening and len(status.complete) < 2 * len(plan.space.parameters):
         yield (f"{len(status.complete)} complete trainings are few for {len(plan.space.parameters)} weights; raise --trials.")
 
 
 def block_to_paste(plan: Plan, parameters: Mapping[str, float]) -> str:
-    """The ``custom_hooks`` of the user's config with these weights, as config text."""
-    hooks = _custom_hooks(read_config(plan.path), plan, parameters)
+    """The ``custom_hooks`` of the user's config with these weights, and its sampler if they set it, as config text."""
+    config = read_config(plan.path)
+    hooks = _custom_hooks(config, plan, parameters)
     number, ours = next((number, hook) for number, hook in enumerate(hooks) if is_weight_hook(hook))
     arguments = {name: value for name, value in ours.items() if name not in ("type", "weights")}
     first, *lines = as_config(ours["weights"], arguments, (), ()).splitlines()
     before, after = ([f"    {hook!r}," for hook in part] for part in (hooks[:number], hooks[number + 1 :]))
-    return "\n".join([first, *before, *lines[:-1], *after, lines[-1]])
+    sampler = plan.sampler(config, parameters)
+    drawn = [f"train_dataloader = dict(sampler={ {'_delete_': True, **sampler}!r})"] if sampler else []
+    return "\n".join([first, *before, *lines[:-1], *after, lines[-1], *drawn])
 
 
 def write_config(plan: Plan, parameters: Mapping[str, float], path: Path, heading: str) -> None:
@@ -161,7 +172,10 @@ def write_config(plan: Plan, parameters: Mapping[str, float], path: Path, headin
     config = read_config(plan.path)
     config.custom_hooks = _custom_hooks(config, plan, parameters)
     config.custom_imports = with_import(config)
-    wanted = (config.custom_hooks, config.custom_imports)
+    sampler = plan.sampler(config, parameters)
+    if sampler:
+        config.train_dataloader.sampler = sampler
+    wanted = (config.custom_hooks, config.custom_imports, config.train_dataloader)
     base = (
         plan.path if os.path.splitdrive(plan.path)[0] != os.path.splitdrive(path)[0] else os.path.relpath(plan.path, path.parent)
     )
@@ -174,26 +188,40 @@ def write_config(plan: Plan, parameters: Mapping[str, float], path: Path, headin
     try:
         ast.parse(path.read_text(encoding="utf-8"))
         reread = Config.fromfile(path)
-        if (reread.custom_hooks, reread.custom_imports) == wanted:
+        if (reread.custom_hooks, reread.custom_imports, reread.train_dataloader) == wanted:
             return
     except Exception:  # a config in the pure Python style, or a hook without a text form
         pass
     path.write_text(f"{comment}{config.pretty_text}", encoding="utf-8")
 
 
-def write_charts(study: optuna.Study, status: StudyStatus, metric: str, path: Path) -> None:
-    """Writes Optuna's charts of a study as one self-contained HTML file."""
+def write_charts(
+    study: optuna.Study, status: StudyStatus, metric: str, path: Path, effects: Effects | None, said: Sequence[str]
+) -> None:
+    """Writes what the screening says, with its picture, and Optuna's charts of a study as one self-contained HTML file.
+
+    Args:
+        study: The study.
+        status: Its status.
+        metric: The name of the metric.
+        path: The file.
+        effects: The effects of the screening; None if there are none yet.
+        said: What the screening says, in sentences.
+    """
     from optuna import visualization as charts
 
-    figures = [charts.plot_optimization_history(study, target_name=metric)]
+    figures = [] if effects is None else [effects_figure(effects, metric)]
+    figures.append(charts.plot_optimization_history(study, target_name=metric))
     if len(status.complete) > 1:
         figures += [charts.plot_parallel_coordinate(study, target_name=metric), charts.plot_slice(study, target_name=metric)]
     if any(trial.intermediate_values for trial in status.finished):
         figures.append(charts.plot_intermediate_values(study))
     parts = [figure.to_html(full_html=False, include_plotlyjs=number == 0) for number, figure in enumerate(figures)]
-    page = "".join(f"<div>{part}</div>" for part in parts)
+    page = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in said) + "".join(f"<div>{part}</div>" for part in parts)
     path.write_text(
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>headweights tune</title><body>{page}</body></html>',
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>headweights tune</title>'
+        "<style>body { font: 1rem system-ui, sans-serif; max-width: 70rem; margin: 2rem auto }</style>"
+        f"<body>{page}</body></html>",
         encoding="utf-8",
     )
 

@@ -19,10 +19,12 @@ from rich.console import Console
 from headweights.check.quiet import quiet
 from headweights.check.run import checked
 from headweights.errors import WeightError
+from headweights.search import Screening
 from headweights.tune.plan import GREATER, Plan, make_plan
 from headweights.tune.process import run_worker
 from headweights.tune.result import TrialProgress, best_table, block_to_paste, conclusions, ranked, write_charts, write_config
-from headweights.tune.study import METRIC, REASON, StudyStatus, begin, load, open_storage, recover, status_of
+from headweights.tune.screening import begin_screening, screened, screening_in_words
+from headweights.tune.study import METRIC, REASON, begin, load, open_storage, recover, status_of
 from headweights.tune.worker import Job, Worker, environment_of
 
 # Seconds between updates of the progress from the storage.
@@ -40,6 +42,10 @@ def tune(
     workers: int,
     low: float,
     high: float,
+    screening: bool,
+    runs_more: bool,
+    sampling: bool,
+    fraction: float,
     metric: str | None,
     prune: bool,
     storage: str | None,
@@ -57,7 +63,19 @@ def tune(
     """
     optuna.logging.set_verbosity(optuna.logging.CRITICAL)
     with console.status("reading the config, building its model and opening its data"), quiet():
-        plan = make_plan(path, options=options, target=target, heads=heads, low=low, high=high, metric=metric, seed=seed)
+        plan = make_plan(
+            path,
+            options=options,
+            target=target,
+            heads=heads,
+            low=low,
+            high=high,
+            screening=screening,
+            sampling=sampling,
+            fraction=fraction,
+            metric=metric,
+            seed=seed,
+        )
     name = study or path.stem
     folder = (work_dir or Path("work_dirs") / "tune" / name).absolute()
     try:
@@ -67,9 +85,11 @@ def tune(
     address = storage or f"sqlite:///{folder / 'tune.db'}"
     opened = open_storage(address)
     begun = begin(plan, opened, name, folder)
+    if plan.screening:
+        begin_screening(plan, begun, runs_more)
     recover(begun)
     job = Job(plan, address, name, folder, trials, seed, prune, keep_checkpoints)
-    for line in _opening(plan, job, status_of(begun), workers):
+    for line in _opening(plan, job, begun, workers):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     progress = TrialProgress(console, load(opened, name, plan.rule), plan, trials)
     with progress.bar:
@@ -144,13 +164,23 @@ def _raise_errors(errors: Any) -> None:
         raise WeightError("\n".join(messages))
 
 
-def _opening(plan: Plan, job: Job, status: StudyStatus, workers: int) -> Iterator[str]:
+def _opening(plan: Plan, job: Job, study: optuna.Study, workers: int) -> Iterator[str]:
     """Sentences that say what the search will do."""
-    space, count = plan.space, len(plan.space.parameters)
+    space, count, status = plan.space, len(plan.space.weights), status_of(study)
+    drawn = ", and how often an image of each is drawn" if space.sampled else ""
     yield (
         f"Searching {count} weight{'s' if count > 1 else ''} of {', '.join(map(repr, space.datasets))} in "
-        f"{', '.join(space.addresses)}, each from {space.low:g} to {space.high:g} times the weight of {space.target!r}."
+        f"{', '.join(space.addresses)}, relative to that of {space.target!r}{drawn}."
     )
+    if plan.screening:
+        runs = screened(plan, study).runs
+        length = "" if plan.fraction == 1 else f", each {plan.fraction:g} as long as the config's"
+        yield (
+            f"First a screening: {runs} trainings{length}, with every weight at {space.low:g} or {space.high:g}. Then what it "
+            f"finds, and with trials left, the weights that matter from {space.range[0]:.2g} to {space.range[1]:.2g}."
+        )
+    else:
+        yield f"Every weight is searched from {space.range[0]:.2g} to {space.range[1]:.2g}."
     times = "" if plan.validations is None else f", validated {plan.validations} time{'s' if plan.validations != 1 else ''}"
     by = plan.metric or "the first metric that mmengine knows to be better when higher"
     better = "" if plan.metric is None else " (higher is better)" if plan.rule == GREATER else " (lower is better)"
@@ -167,6 +197,15 @@ def _close(console: Console, plan: Plan, study: optuna.Study, folder: Path) -> N
         raise WeightError(f"no training was completed.{first}")
     best = ranked(status.complete, plan.rule)[0]
     metric = str(plan.metric or study.user_attrs.get(METRIC) or "value")
+    said = []
+    effects = None
+    if plan.screening:
+        state = screened(plan, study)
+        effects, said = state.effects, [*screening_in_words(plan, study, metric)]
+        if effects is not None:
+            console.print(Screening(effects, state.found).table())
+        for line in said:
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
     console.print(best_table(plan, status, metric))
     for line in conclusions(plan, status, metric):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -179,7 +218,7 @@ def _close(console: Console, plan: Plan, study: optuna.Study, folder: Path) -> N
     write_config(plan, best.params, folder / BEST_CONFIG, heading)
     with quiet():
         problems = checked(folder / BEST_CONFIG).problems
-        write_charts(study, status, metric, folder / CHARTS)
+        write_charts(study, status, metric, folder / CHARTS, effects, said)
     for problem in problems:
         console.print(f"headweights check: {problem.message}", highlight=False, soft_wrap=True, markup=False)
     console.print("\nThe block to paste:\n")

@@ -208,7 +208,8 @@ def load(storage: BaseStorage, name: str, rule: str, pruner: BasePruner | None =
 def sampler_of(seed: int, worker: int, study: optuna.Study, trials: int) -> TPESampler:
     """The sampler of a worker: multivariate TPE, after random draws for a third of the trials (ten at most).
 
-    Each worker, and each later run on the same study, has its own seed. Repeating a run repeats its draws.
+    Each worker, and each later run on the same study, has its own seed. Repeating a run repeats its draws. With `trials` 0 three
+    are at random.
     """
     own_seed = seed * 1_000_003 + worker * 10_007 + len(study.get_trials(deepcopy=False))
     with warnings.catch_warnings():

@@ -25,6 +25,7 @@ import headweights.mmdet  # noqa: F401  (registers LossWeightHook)
 from headweights.errors import WeightError
 from headweights.mmdet.config import weight_hooks, with_import
 from headweights.tune.plan import GREATER, Plan, known_rule
+from headweights.tune.schedule import shortened
 
 # The file for the output of a trial: mmengine's log, COCO's tables.
 SCREEN_LOG = "screen.log"
@@ -47,6 +48,7 @@ class ReportHook(Hook):
         trial: The trial.
         metric: The name of the metric. None: the first one that mmengine knows to be better when higher.
         rule: ``'greater'`` or ``'less'``, whichever is better.
+        may_prune: Whether Optuna may prune the trial. Default: True.
 
     Attributes:
         metric: The name of the metric, known after the first validation.
@@ -57,8 +59,9 @@ class ReportHook(Hook):
     # After the CheckpointHook, which may save the best.
     priority = "LOWEST"
 
-    def __init__(self, trial: optuna.Trial, metric: str | None, rule: str) -> None:
+    def __init__(self, trial: optuna.Trial, metric: str | None, rule: str, may_prune: bool = True) -> None:
         self.trial = trial
+        self.may_prune = may_prune
         self.metric = metric
         self.rule = rule
         self.value: float | None = None
@@ -84,7 +87,7 @@ class ReportHook(Hook):
         self._validations += 1
         self.trial.report(self.value, self._validations)
         # At the end of a training there is nothing left to save.
-        if runner.iter < runner.max_iters and self.trial.should_prune():
+        if self.may_prune and runner.iter < runner.max_iters and self.trial.should_prune():
             self.pruned = True
             runner.train_loop.stop_training = True
 
@@ -121,16 +124,20 @@ class ReportHook(Hook):
         return numeric[self.metric]
 
 
-def trial_config(plan: Plan, config: Any, parameters: Mapping[str, float], folder: Path) -> Any:
-    """The user's config with the weights of a trial, to be trained in a folder.
+def trial_config(plan: Plan, config: Any, parameters: Mapping[str, float], folder: Path, is_short: bool = False) -> Any:
+    """The user's config with the weights and the sampler of a trial, to be trained in a folder.
 
     Args:
         plan: The search.
         config: The user's config; it is not changed.
         parameters: The value of every parameter.
         folder: The folder for all output, including checkpoints.
+        is_short: Whether the training has the length of a screening's. Default: False.
     """
-    config = copy.deepcopy(config)
+    config = shortened(config, plan.fraction) if is_short else copy.deepcopy(config)
+    sampler = plan.sampler(config, parameters)
+    if sampler is not None:
+        config.train_dataloader.sampler = sampler
     # Contributions take time to measure, so they are off unless the config sets an interval.
     hook = {"interval": 0, **copy.deepcopy(plan.hook), "weights": plan.block(parameters)}
     config.custom_imports = with_import(config)

@@ -6,6 +6,7 @@ import contextlib
 import os
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.synchronize import Lock as ProcessLock
@@ -13,12 +14,14 @@ from pathlib import Path
 
 import optuna
 import torch
+from optuna.samplers import PartialFixedSampler
 from optuna.storages import BaseStorage, GrpcStorageProxy
 from optuna.trial import FrozenTrial, TrialState
 
 from headweights.errors import WeightError
 from headweights.mmdet.config import read_config
 from headweights.tune.plan import Plan
+from headweights.tune.screening import enqueue_found, is_screening, is_short, screened
 from headweights.tune.study import METRIC, REASON, WORKER, load, machine, pruner_of, recover, retry, sampler_of, status_of
 from headweights.tune.trial import SCREEN_LOG, NotFiniteError, ReportHook, SearchError, train, trial_config
 
@@ -57,8 +60,12 @@ class Job:
         return self.work_dir / "trials" / str(trial)
 
 
+class _NothingMattersError(Exception):
+    """The screening says that no weight matters."""
+
+
 class Worker:
-    """Trains trials.
+    """Trains trials: first those in the queue, with the screening among them, then more of the weights that matter.
 
     Args:
         job: The settings.
@@ -81,14 +88,14 @@ class Worker:
         self.goes_on = goes_on
         self.config = read_config(job.plan.path, job.plan.options)
         self.study = load(storage, job.study, job.plan.rule, pruner=pruner_of(job.plan, job.trials, job.prune))
-        self.study.sampler = sampler_of(job.seed, number, self.study, job.trials)
+        self._search = self.study.sampler = sampler_of(job.seed, number, self.study, 0 if job.plan.screening else job.trials)
         self.storage = storage
         self._number: int | None = None
         self._search_error: SearchError | None = None
         self._lock_held = contextlib.ExitStack()  # releases the lock if this worker holds it
 
     def work(self) -> None:
-        """Trains until the study has enough trials.
+        """Trains until the study has enough trials, or its screening says that no weight matters.
 
         Raises:
             WeightError: All trials fail.
@@ -102,17 +109,35 @@ class Worker:
                 status = status_of(self.study)
                 if len(status.finished) >= self.job.trials:
                     return
-                is_free = len(status.finished) + len(status.running) < self.job.trials
+                is_free = len(status.finished) + len(status.running) < self.job.trials and self._can_go_on()
                 if is_free:
                     self._run_trial()
                 elif isinstance(self.storage, GrpcStorageProxy):
                     return  # behind a proxy, nobody notices if the other workers are dead, and waiting would never end
+            except _NothingMattersError:
+                return
             finally:
                 self._lock_held.close()
             if is_free:
                 self._after_trial()
             else:
                 time.sleep(_PAUSE)
+
+    def _can_go_on(self) -> bool:
+        """Prepares the next trial. Returns whether there is one: the screening may be in training elsewhere."""
+        if not self.job.plan.screening or self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            return True
+        state = screened(self.job.plan, self.study)
+        if state.effects is None:
+            # Behind a proxy, nobody notices if the other workers are dead. Then all weights are searched.
+            return state.is_finished or isinstance(self.storage, GrpcStorageProxy)
+        if len(state.without_effect) == len(self.job.plan.space.parameters):
+            raise _NothingMattersError
+        if not enqueue_found(self.job.plan, self.study, state.found):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # experimental features of Optuna
+                self.study.sampler = PartialFixedSampler(dict.fromkeys(state.without_effect, 1.0), self._search)
+        return True
 
     def _run_trial(self) -> None:
         self._number = None
@@ -137,12 +162,13 @@ class Worker:
         self._number = trial.number
         trial.set_user_attr(WORKER, f"{machine()}/{os.getpid()}")
         self._lock_held.close()
-        space, plan = self.job.plan.space, self.job.plan
-        parameters = {name: trial.suggest_float(name, space.low, space.high, log=True) for name in space.parameters}
+        plan, folder = self.job.plan, self.job.folder(trial.number)
+        parameters = {name: trial.suggest_float(name, *plan.space.range, log=True) for name in plan.space.parameters}
         metric = plan.metric or self.study.user_attrs.get(METRIC)
+        short = is_short(plan, trial)
         try:
-            report = ReportHook(trial, metric, plan.rule)
-            value = train(trial_config(plan, self.config, parameters, self.job.folder(trial.number)), report)
+            report = ReportHook(trial, metric, plan.rule, may_prune=not is_screening(plan, self.study, parameters))
+            value = train(trial_config(plan, self.config, parameters, folder, short), report)
         except optuna.TrialPruned:
             raise
         except Exception as error:
@@ -154,6 +180,9 @@ class Worker:
             raise
         if metric is None and report.metric:
             self.study.set_user_attr(METRIC, report.metric)
+        if short:
+            # For Optuna, it was stopped early: it has a value, but is not compared with whole trainings.
+            raise optuna.TrialPruned
         return value
 
     def _after_trial(self) -> None:

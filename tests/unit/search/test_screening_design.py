@@ -49,6 +49,14 @@ def test_what_is_mixed_with_an_effect_is_what_an_interaction_adds_to_it(factors:
         assert of.mixed_with(name).get((one, other), 0.0) == pytest.approx(effect)
 
 
+@pytest.mark.parametrize("factors", [2, 3, 4])
+def test_a_few_factors_are_not_mixed_with_interactions(factors: int) -> None:
+    of = design(factors)
+    assert not any(of.mixed_with(name) for name in of.names)
+    runs = {tuple(run.values()) for run in of.runs}
+    assert len(runs) == len(of.runs), "no training is repeated"
+
+
 @given(st.integers(3, 20))
 def test_after_a_fold_over_no_interaction_of_two_is_mixed_with_an_effect(factors: int) -> None:
     of = design(factors, fold_over=True)

@@ -33,6 +33,7 @@ from headweights.cli import app
 from headweights.errors import WeightError
 from headweights.tune import command
 from headweights.tune import study as studies
+from headweights.tune.screening import FOUND, SCREENING
 from headweights.tune.study import KIND, OWN, REASON, UNWEIGHTED, WORKER, begin, open_storage, recover, retry, status_of
 from headweights.tune.trial import SCREEN_LOG
 
@@ -95,7 +96,7 @@ def two_stage(tmp_path_factory: pytest.TempPathFactory) -> Tuned:
     hook = dict(weights=dict(real=1.0, rendered={"rpn_head": 0.5, "roi_head.bbox_head.loss_bbox": 0.9}), normalize=True)
     config = tuned_config(folder, hook, evaluator=KNOWN, hooks=[OTHER_HOOK], checkpoints=True)
     WorseEveryTime.count = 0
-    return Tuned(config, folder / "run").run()
+    return Tuned(config, folder / "run").run("--no-screening")
 
 
 @shares_a_study
@@ -106,7 +107,7 @@ def test_every_trial_trains_with_its_weights_and_the_rest_of_the_config(two_stag
     assert [trial.value for trial in trials] == pytest.approx([1, 1 / 2, 1 / 3])  # the accuracy, and not the strangeness
     assert [trial.user_attrs.get(KIND) for trial in trials] == [UNWEIGHTED, OWN, None]
     assert trials[1].params == {"rendered: rpn_head": 0.5, "rendered: roi_head": 1.0}
-    assert all(0.03 <= value <= 3 for value in trials[2].params.values())
+    assert all(0.1 / 3 <= value <= 3 for value in trials[2].params.values())
     for trial in trials:
         in_force = two_stage.in_force(trial.number)
         assert in_force["real"] == {"": 1.0}
@@ -154,19 +155,82 @@ def test_only_the_best_trials_checkpoints_stay(two_stage: Tuned) -> None:
 
 @shares_a_study
 def test_a_study_that_has_its_trials_only_shows_them(two_stage: Tuned) -> None:
-    again = Tuned(two_stage.config, two_stage.work_dir).run()
+    again = Tuned(two_stage.config, two_stage.work_dir).run("--no-screening")
     assert again.code == 0 and "3 of 3 trials are finished" in again.text and "custom_hooks = [" in again.text
     assert len(again.trials) == 3
 
 
 @shares_a_study
 def test_another_search_is_not_mixed_in(two_stage: Tuned) -> None:
-    other = Tuned(two_stage.config, two_stage.work_dir).run("--low", "0.1", "--cfg-options", "train_cfg.max_epochs=2")
+    other = Tuned(two_stage.config, two_stage.work_dir).run("--low", "0.2", "--cfg-options", "train_cfg.max_epochs=2")
     assert other.code == 2 and len(other.trials) == 3
-    assert "range: was [0.03, 3.0], is [0.1, 3.0]" in other.text and "config: train_cfg" in other.text
+    assert (
+        "levels: was [0.1, 1.0], is [0.2, 1.0]" in other.text
+        and "screening: was None, is 1.0" in other.text
+        and "config: train_cfg" in other.text
+    )
     assert "--study" in other.text
-    named = Tuned(two_stage.config, two_stage.work_dir).run("--low", "0.1", "--study", "other")
+    named = Tuned(two_stage.config, two_stage.work_dir).run("--low", "0.2", "--study", "other")
     assert named.code == 2 and "has the trials of another study" in named.text
+
+
+@pytest.fixture(scope="module")
+def screened(tmp_path_factory: pytest.TempPathFactory) -> Tuned:
+    """A search that begins with a screening of shorter trainings, of weights and sampling."""
+    folder = tmp_path_factory.mktemp("screened")
+    harmful = ("rendered", "bbox_head.loss_bbox")
+    config = tuned_config(
+        folder,
+        model=RETINANET,
+        evaluator=dict(type="ByWeights", harmful=harmful),
+        hooks=[dict(type="TellsWeightsHook")],
+        epochs=2,
+    )
+    options = ["--head", "bbox_head.loss_cls", "--head", ".".join(harmful[1:]), "--sampling", "--fraction", "0.5"]
+    return Tuned(config, folder / "run").run(*options, trials=12)
+
+
+@pytest.mark.slow
+def test_a_screening_comes_first_and_then_the_weights_that_matter(screened: Tuned) -> None:
+    assert screened.code == 0, screened.text
+    box, cls, drawn = (f"rendered: {name}" for name in ("bbox_head.loss_bbox", "bbox_head.loss_cls", "drawn"))
+    first, *trials = screened.trials
+    screening, (found, *more) = trials[:8], trials[8:]
+    assert first.user_attrs[KIND] == UNWEIGHTED and len(more) == 2
+    assert {trial.user_attrs[KIND] for trial in screening} == {SCREENING}
+    assert len({tuple(trial.params.values()) for trial in screening}) == 8
+    # A short training ends after one epoch, and is no result.
+    assert {(trial.state, trial.last_step) for trial in screening} == {(TrialState.PRUNED, 1)}
+    assert found.params == {box: 0.1, cls: 1.0, drawn: 1.0} and found.user_attrs[KIND] == FOUND and found.last_step == 2
+    assert all(trial.params[cls] == trial.params[drawn] == 1 != trial.params[box] for trial in more)
+    text = " ".join(screened.text.split())
+    assert "First a screening: 8 trainings, each 0.5 as long as the config's" in text
+    assert f"{box}: 0.1 instead of 1 gains 0.27" in text and "Everything else is within noise" in text
+    assert "of 0.5 of the length" in text
+    page = (screened.work_dir / "tune.html").read_text()
+    assert "Everything else is within noise" in page and "What each weight does" in page
+
+
+@pytest.mark.slow
+def test_a_data_set_is_drawn_as_the_screening_says(screened: Tuned) -> None:
+    for trial in screened.trials[:9]:
+        config = Config.fromfile(next((screened.work_dir / "trials" / str(trial.number)).glob("*.py")))
+        rate = trial.params["rendered: drawn"]
+        sampler = config.train_dataloader.sampler
+        if rate == 1:
+            assert sampler.type == "DefaultSampler"
+        else:
+            assert sampler == dict(type="SourceRateSampler", source_rates=[1.0, 0.1], infinite=False)
+
+
+@pytest.mark.slow
+def test_where_nothing_matters_the_search_ends_with_the_block_and_the_sampler(tmp_path: Path) -> None:
+    WorseEveryTime.count = 10_000  # so that what is left of the accuracy is rounding
+    config = tuned_config(tmp_path, model=RETINANET, evaluator=KNOWN)
+    options = ["--head", "bbox_head.loss_cls", "--sampling", "--low", "0.5"]
+    tuned = Tuned(config, tmp_path / "run").run(*options, trials=9)
+    assert tuned.code == 0, tuned.text
+    assert len(tuned.trials) == 4  # the whole design, with the unweighted detector in it
 
 
 @pytest.mark.slow
@@ -354,12 +418,12 @@ def test_a_study_of_another_program_is_left_alone(two_stage: Tuned, tmp_path: Pa
     assert len(theirs.trials) == 1
 
 
-@pytest.mark.parametrize("missing", ["optuna", "plotly"])
+@pytest.mark.parametrize("missing", ["optuna", "plotly", "pyDOE3"])
 def test_without_optuna_or_its_charts_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
     monkeypatch.setattr(command, "find_spec", lambda name: None if name == missing else object())
     result = CliRunner().invoke(app, ["tune", "config.py"])
     assert result.exit_code == 1
-    assert result.output.strip() == f"headweights tune: the search needs {missing}: pip install optuna plotly"
+    assert result.output.strip() == f"headweights tune: the search needs {missing}: pip install optuna plotly pyDOE3 scipy"
 
 
 def test_the_other_commands_work_without_optuna() -> None:

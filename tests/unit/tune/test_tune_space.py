@@ -14,7 +14,7 @@ from headweights.weights.addresses import AddressBook
 from headweights.weights.block import parse_block
 
 BOOK = AddressBook({"rpn_head": ("loss_cls", "loss_bbox"), "roi_head.bbox_head": ("loss_cls", "loss_bbox")})
-SPACE = Space("real", ("rendered",), ("rpn_head", "roi_head"), 0.03, 3.0)
+SPACE = Space("real", ("rendered",), ("rpn_head", "roi_head"), 0.1, 1.0)
 CLS = "roi_head.bbox_head.loss_cls"
 
 
@@ -22,6 +22,18 @@ def test_a_parameter_for_every_other_data_set_and_head() -> None:
     space = Space("b", ("a: x", "c"), ("rpn_head", CLS))
     assert list(space.parameters.values()) == [("a: x", "rpn_head"), ("a: x", CLS), ("c", "rpn_head"), ("c", CLS)]
     assert set(space.unweighted.values()) == {1.0}
+
+
+def test_how_often_a_data_set_is_drawn_is_a_parameter_and_no_weight() -> None:
+    space = Space("b", ("a", "c"), ("rpn_head",), 0.2, 2.0, sampled=True)
+    assert list(space.parameters) == ["a: rpn_head", "a: drawn", "c: rpn_head", "c: drawn"]
+    assert list(space.weights) == ["a: rpn_head", "c: rpn_head"]
+    assert [(factor.name, factor.low, factor.high) for factor in space.factors][1] == ("a: drawn", 0.2, 2.0)
+    assert space.range == pytest.approx((0.2 / 3, 6))
+    values = {**space.unweighted, "a: drawn": 0.12345}
+    assert space.rates(space.unweighted) == {} and space.rates(values) == {"b": 1.0, "a": 0.123, "c": 1.0}
+    assert space.block({}, values) == {"b": 1.0, "a": {"rpn_head": 1.0}, "c": {"rpn_head": 1.0}}
+    assert space.own(parse_block(dict(a=0.5)), BOOK, False) == ({**space.unweighted, "a: rpn_head": 0.5}, "")
 
 
 def test_the_block_has_the_target_at_1_and_keeps_what_is_not_searched() -> None:
@@ -56,7 +68,7 @@ def test_a_configs_own_weights_are_parameters(weights: Any, normalize: bool, exp
     [
         (dict(real=2.0), False, "'real' weighs 2 in rpn_head, but 1 in the search"),
         (dict(real=0), True, "'real' weighs 0"),
-        (dict(rendered=0.01), True, "'rendered' weighs 0.01 in rpn_head, outside 0.03 to 3"),
+        (dict(rendered=0.01), True, "'rendered' weighs 0.01 in rpn_head, outside 0.033 to 3"),
         (dict(real=4, rendered=0.1), True, "weighs 0.025 times as much as 'real'"),
         (dict(rendered=dict(schedule="step", points=[(0, 1), (2, 0.5)], by="iter")), True, "change over time in rpn_head"),
     ],

@@ -1,0 +1,108 @@
+"""How a config's training is shortened for a screening, and whether another sampler can draw its images."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from headweights.errors import WeightError
+from headweights.weights.schedules import is_schedule
+
+# The samplers that draw every image equally often. Another one has a purpose of its own.
+_UNIFORM = ("DefaultSampler", "InfiniteSampler")
+_LENGTHS = ("max_epochs", "max_iters")
+# The entries of a parameter scheduler that are epochs or iterations.
+_TIMES = ("begin", "end", "milestones", "T_max")
+
+
+def kind_of(described: Any) -> str | None:
+    """The name of the type in a part of a config; None if it has none."""
+    kind = (described or {}).get("type")
+    return kind if isinstance(kind, str) else getattr(kind, "__name__", None)
+
+
+def goes_by_epochs(loop: Any) -> bool:
+    """Whether a loop, ``train_cfg``, goes by epochs."""
+    kind = kind_of(loop)
+    return bool(loop.get("by_epoch", True)) if kind is None else kind.endswith("EpochBasedTrainLoop")
+
+
+def shortened(config: Any, fraction: float) -> Any:
+    """Returns a config whose training has a fraction of the length: that of its loop and of its parameter schedulers.
+
+    What hooks do at an epoch or iteration of their own stays there.
+    """
+    config = copy.deepcopy(config)
+    for name in _LENGTHS:
+        if config.train_cfg.get(name):
+            config.train_cfg[name] = _scaled(config.train_cfg[name], fraction)
+    if config.train_cfg.get("dynamic_intervals"):
+        intervals = config.train_cfg.dynamic_intervals
+        config.train_cfg.dynamic_intervals = [(_scaled(since, fraction), interval) for since, interval in intervals]
+    _shorten_schedulers(config.get("param_scheduler"), fraction)
+    return config
+
+
+def check_fraction(config: Any, fraction: float, weights: Mapping[str, Any]) -> None:
+    """Checks that a config's training can be shortened.
+
+    Args:
+        config: The config.
+        fraction: The fraction.
+        weights: The weights of the config's hook.
+
+    Raises:
+        WeightError: It is no fraction, the training would not be shorter, or weights change over time.
+    """
+    if not 0 < fraction <= 1:
+        raise WeightError(f"--fraction is {fraction:g}; it must be above 0 and at most 1.")
+    if fraction == 1:
+        return
+    length = next((int(config.train_cfg[name]) for name in _LENGTHS if config.train_cfg.get(name)), 0)
+    if _scaled(length, fraction) >= length:
+        unit = "epochs" if config.train_cfg.get("max_epochs") else "iterations"
+        raise WeightError(f"--fraction {fraction:g}: the training has {length} {unit}; a fraction of it is no shorter.")
+    for name, given in weights.items():
+        tables = given.values() if isinstance(given, Mapping) and not is_schedule(given) else (given,)
+        if any(isinstance(weight, Mapping) and is_schedule(weight) for weight in tables):
+            raise WeightError(
+                f"--fraction {fraction:g}: weights of {name!r} change over time, and a shorter training would end early."
+            )
+
+
+def check_sampling(config: Any, dataset: Any, sources: int) -> None:
+    """Checks that the data sets of a config can be drawn at rates of their own.
+
+    Raises:
+        WeightError: They are not the parts of a ``ConcatDataset``, or the config has a sampler with a purpose of its own.
+    """
+    parts = getattr(dataset, "datasets", None)
+    if parts is None or len(parts) != sources:
+        raise WeightError(
+            "--sampling: train_dataloader.dataset must be a ConcatDataset of the data sets, so that each can be drawn at a rate "
+            f"of its own. It is a {type(dataset).__name__}"
+            + (f" of {len(parts)} parts with {sources} data sets." if parts else ".")
+        )
+    loader = config.train_dataloader
+    if kind_of(loader.get("sampler")) not in _UNIFORM:
+        raise WeightError(f"--sampling replaces the sampler, and the config has {kind_of(loader.get('sampler'))}. Leave one out.")
+
+
+def _shorten_schedulers(schedulers: Any, fraction: float) -> None:
+    if isinstance(schedulers, (list, tuple)):
+        for scheduler in schedulers:
+            _shorten_schedulers(scheduler, fraction)
+    elif isinstance(schedulers, Mapping) and "type" not in schedulers:  # by optimizer
+        _shorten_schedulers(list(schedulers.values()), fraction)
+    elif isinstance(schedulers, dict):
+        for name in _TIMES:
+            times = schedulers.get(name)
+            if isinstance(times, (list, tuple)):
+                schedulers[name] = [_scaled(time, fraction) for time in times]
+            elif times:
+                schedulers[name] = _scaled(times, fraction)
+
+
+def _scaled(time: float, fraction: float) -> int:
+    return max(1, round(time * fraction))
