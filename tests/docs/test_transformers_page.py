@@ -95,7 +95,7 @@ def weights() -> LossWeights:
 
 
 def test_a_trainer_trains_weighted_and_logs_what_it_measured(names: Item, capsys: pytest.CaptureFixture[str]) -> None:
-    trainer = run(block("trainer.train()"), **names)["trainer"]
+    trainer = run(block("\ntrainer.train()"), **names)["trainer"]
     printed = capsys.readouterr().out
     (table,) = re.findall(r"```text\n(.*?)```", PAGE, flags=re.DOTALL)
     assert all(line in printed.splitlines() for line in table.splitlines())
@@ -199,6 +199,14 @@ def test_a_search_draws_the_weights_of_the_block(names: Item, weights: LossWeigh
     best = run(code, weights=weights, make_model=lambda: build(ARCHITECTURES["rt-detr"]), validation=images(4), **names)["best"]
     assert set(best.hyperparameters) == {"synthetic: loss_vfl", "synthetic: loss_bbox"}
     assert str(best.hyperparameters) in capsys.readouterr().out
+
+
+def test_a_screening_says_what_each_weight_does(names: Item, capsys: pytest.CaptureFixture[str]) -> None:
+    names["args"].max_steps = 1
+    given = dict(names, LossWeights=LossWeights, make_model=lambda: build(ARCHITECTURES["rt-detr"]), validation=images(4))
+    results = run(block("found = screen"), **given)["found"].effects.results
+    assert len(results) == 8 and len(set(results)) > 4, "the weights and the sampling act"
+    assert "is noise (Lenth's method, 95 %)" in capsys.readouterr().out
 
 
 # ----------------------------------------------------------------------------------------------------------------------
