@@ -53,12 +53,12 @@ Search = Generator[Asked, Answered, Values]
 
 def search_plans(seeds: int, sweeps: int = SWEEPS) -> list[Plan]:
     """The arms of all searches, in order of priority: one for each search and seed of it."""
-    order = [("digits", detector) for detector in ADDRESSES] + [("crowns", detector) for detector in ADDRESSES]
-    groups = ((SCREENING, LEVELLED), (TPE, RANDOM), (SAMPLED, HALF, QUARTER))
+    kinds = ((SCREENING, LEVELLED), (TPE,), (HALF,), (RANDOM,), (SAMPLED,), (QUARTER,))
     return [
         _plan(kind, SETTINGS[name], name, detector, sweep, seeds)
-        for group in groups
-        for name, detector in order
+        for name in ("digits", "crowns")
+        for group in kinds
+        for detector in ADDRESSES
         for sweep in range(sweeps)
         for kind in group
     ]

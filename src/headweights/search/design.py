@@ -97,11 +97,20 @@ class Design:
         Returns:
             For each pair, the part of its interaction that adds to the effect: from -1 to 1, without zeros.
         """
-        column = {factor: self.signs[:, number] for number, factor in enumerate(self.names)}
-        others = [factor for factor in self.names if factor != name]
-        shares = {
-            (one, other): float(np.mean(column[name] * column[one] * column[other])) for one, other in combinations(others, 2)
-        }
+        return self._interactions_in(self.names.index(name))
+
+    def mixed_with_spare(self, number: int) -> Mapping[tuple[str, str], float]:
+        """Returns the pairs of factors whose interaction looks like the effect of a spare column, as :meth:`mixed_with` does.
+
+        Args:
+            number: The number of the spare column, from 0.
+        """
+        return self._interactions_in(len(self.names) + number)
+
+    def _interactions_in(self, column: int) -> dict[tuple[str, str], float]:
+        """The pairs of other factors whose interaction adds to the effect of a column, and how much of it."""
+        of = {name: self.signs[:, number] for number, name in enumerate(self.names) if number != column}
+        shares = {(one, other): float(np.mean(self.signs[:, column] * of[one] * of[other])) for one, other in combinations(of, 2)}
         return {pair: share for pair, share in shares.items() if share}
 
 

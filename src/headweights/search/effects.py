@@ -6,7 +6,7 @@ Unreplicated Factorials", Technometrics 1989). The spare columns of the design, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -98,5 +98,19 @@ class Effects:
 
     def doubts(self, name: str) -> list[tuple[str, str]]:
         """Returns the pairs of factors that matter themselves, and whose interaction looks like the effect of a factor."""
-        pairs = self.design.mixed_with(name)
-        return [pair for pair in pairs if all(self.by_name[other].matters for other in pair)]
+        return self._that_matter(self.design.mixed_with(name))
+
+    def together(self) -> Mapping[float, list[tuple[str, str]]]:
+        """Returns the effects of spare columns that are more than noise: factors act differently together than alone.
+
+        Returns:
+            For each of these effects, the pairs of factors that matter themselves, and whose interaction looks like it.
+        """
+        return {
+            size: self._that_matter(self.design.mixed_with_spare(number))
+            for number, size in enumerate(self.spare)
+            if abs(size) > self.margin
+        }
+
+    def _that_matter(self, pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+        return [pair for pair in pairs if all(self.by_name[name].matters for name in pair)]

@@ -88,14 +88,20 @@ def in_words(effects: Effects) -> Iterator[str]:
     if others:
         yield f"{'Everything else is' if matter else 'Everything is'} within noise: {', '.join(others)}."
     yield _margin_in_words(effects)
+    for size, pairs in effects.together().items():
+        which = _pairs_in_words(pairs) or "some of them"
+        yield f"The {size:+.3g} of a spare column is more than noise: {which} act differently together than alone."
     for effect in matter:
         doubts = effects.doubts(effect.name)
         if doubts:
-            pairs = "; ".join(f"{one} and {other}" for one, other in doubts)
             yield (
-                f"If {pairs} act differently together than alone, a part of the effect of {effect.name} is theirs. "
-                "A fold-over separates them."
+                f"If {_pairs_in_words(doubts)} act differently together than alone, a part of the effect of {effect.name} is "
+                "theirs. A fold-over separates them."
             )
+
+
+def _pairs_in_words(pairs: Sequence[tuple[str, str]]) -> str:
+    return "; ".join(f"{one} and {other}" for one, other in pairs)
 
 
 def _margin_in_words(effects: Effects) -> str:

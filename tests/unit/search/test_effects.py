@@ -78,6 +78,21 @@ def test_an_interaction_is_named_where_it_looks_like_an_effect_that_matters() ->
     assert "together" not in str(separated)
 
 
+def test_an_interaction_in_a_spare_column_is_named() -> None:
+    one, other = next(iter(Design([Factor(name) for name in NAMES]).mixed_with_spare(0)))
+
+    def interacting(weights: dict[str, float]) -> float:
+        low = [weights[name] < 0.5 for name in (one, other)]
+        noise = 1e-3 * np.random.default_rng([int(10 * weight) for weight in weights.values()]).normal()
+        return 0.3 - 0.2 * low[0] - 0.2 * low[1] + 0.1 * (low[0] == low[1]) + noise
+
+    found = screen(interacting, FACTORS)
+    ((size, pairs),) = found.effects.together().items()
+    assert abs(size) == pytest.approx(0.1, abs=0.01) and pairs == [(one, other)]
+    assert f"is more than noise: {one} and {other} act differently together than alone." in str(found)
+    assert not screen(train, FACTORS).effects.together()
+
+
 def test_the_table_has_the_factors_and_the_spare_columns() -> None:
     table = screen(train, FACTORS).table()
     names = list(table.columns[0].cells)

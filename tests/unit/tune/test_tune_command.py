@@ -435,7 +435,8 @@ def test_the_other_commands_work_without_optuna() -> None:
 
 def test_the_page_speaks_of_every_option() -> None:
     options = {option for parameter in typer.main.get_command(app).commands["tune"].params for option in parameter.opts}
-    assert [option for option in options if option.startswith("--") and option not in PAGE.read_text()] == ["--prune"]
+    missing = {option for option in options if option.startswith("--") and option not in PAGE.read_text()}
+    assert missing == {"--prune", "--screening"}, "the page names what turns them off"
 
 
 @pytest.mark.parametrize("options", [["--trials", "0"], ["--workers", "none"], ["--seed", "-1"]])
