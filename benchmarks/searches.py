@@ -8,7 +8,9 @@ updates docs/study.md; --no-train only uses existing results.
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -19,11 +21,16 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(__file__).pare
 sys.path.insert(0, str(Path(__file__).parent))
 
 import typer
-from mixtures.arms import TRIAL_SEED
+from mixtures.arms import TRIAL_SEED, plans
+from mixtures.page import put
 from mixtures.searches import SWEEPS, search_plans
+from mixtures.searches_page import repeats_of, search_parts
 from mixtures.settings import SETTINGS
+from mixtures.statistics import outcomes
 from mixtures.training import make_data, train_all
 from rich.console import Console
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def searches(
@@ -41,6 +48,19 @@ def searches(
         settings = {name: SETTINGS[name] for name in {arm.setting for arm in arms}}
         make_data(settings, out / "data", [*range(seeds), *(TRIAL_SEED + sweep for sweep in range(SWEEPS))], console)
         train_all(arms, out, workers, console)
+    found = repeats_of(arms, out)
+    made = search_parts(found, outcomes(plans(seeds), out, seeds), SWEEPS)
+    (out / "searches.md").write_text("\n\n".join(made.values()) + "\n", encoding="utf-8")
+    console.print(f"{out / 'searches.md'}", soft_wrap=True, highlight=False)
+    results = [
+        {"arm": str(repeat.plan.folder), "trials": [trial["mAP"] for trial in repeat.trials], **test}
+        for repeat in found
+        for test in repeat.tested
+    ]
+    (out / "searches.json").write_text("[\n" + ",\n".join(map(json.dumps, results)) + "\n]\n", encoding="utf-8")
+    if publish:
+        put(ROOT / "docs/study.md", made)
+        shutil.copy(out / "searches.json", ROOT / "docs/searches.json")
 
 
 if __name__ == "__main__":

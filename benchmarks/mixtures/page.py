@@ -29,11 +29,14 @@ def parts(found: Sequence[Outcome]) -> dict[str, str]:
 
 
 def put(page: Path, made: dict[str, str]) -> bool:
-    """Replaces the text between the marks `<!-- study: name -->` and `<!-- end -->` of a page; returns whether it changed."""
+    """Replaces the text between the marks `<!-- study: name -->` and `<!-- end -->` of a page; returns whether it changed.
+
+    Parts that were not made stay.
+    """
     before = page.read_text(encoding="utf-8")
 
     def part(mark: re.Match[str]) -> str:
-        return f"{mark[1]}\n{made[mark[2]]}\n{mark[3]}"
+        return f"{mark[1]}\n{made[mark[2]]}\n{mark[3]}" if mark[2] in made else mark[0]
 
     after = re.sub(r"(<!-- study: (\w+) -->)\n.*?(<!-- end -->)", part, before, flags=re.DOTALL)
     page.write_text(after, encoding="utf-8")

@@ -11,6 +11,7 @@ import hashlib
 import json
 import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
@@ -27,69 +28,137 @@ SWEEPS = 3
 TRIALS = 8
 DRAWN = "drawn"
 LEVELS = 0.1, 1.0
-SCREENING, LEVELLED, TPE, RANDOM, SAMPLED, HALF, QUARTER = (
-    "screening",
-    "screening_levels",
-    "tpe",
-    "random",
-    "screening_sampling",
-    "screening_half",
-    "screening_quarter",
-)
-TITLES = {
-    SCREENING: "screening",
-    LEVELLED: "screening, every weight at its better level",
-    HALF: "screening, trainings of half the length",
-    QUARTER: "screening, trainings of a quarter of the length",
-    SAMPLED: "screening of weights and sampling",
-    TPE: "TPE",
-    RANDOM: "random",
-}
-
 # A value for each factor, by "<data set>: <address>", or "<data set>: drawn" for how often its images are drawn.
 Values = Mapping[str, float]
-Search = Generator[Asked, Answered, Values]
+Found = Generator[Asked, Answered, Values]
+# Requests a trial with these values, of a fraction of the usual length.
+Trial = Callable[[Values, float], tuple[PurePath, Run]]
+
+
+@dataclass(frozen=True)
+class Screened:
+    """A search by a screening.
+
+    Args:
+        title: Its name in tables.
+        otherwise: The value of factors that do not matter. None: their better level.
+        fraction: The length of its trainings, as a fraction of the usual one.
+        sampled: Whether it is a factor, too, how often the images of a data set are drawn.
+    """
+
+    title: str
+    otherwise: float | None = 1.0
+    fraction: float = 1.0
+    sampled: bool = False
+
+    def trials(self, factors: Sequence[Factor]) -> int:
+        """The number of its trials."""
+        return len(Design(factors).runs)
+
+    def effects(self, factors: Sequence[Factor], results: Answered) -> Effects:
+        """The effects of the factors."""
+        return Effects(Design(factors), [result["mAP"] for result in results])
+
+    def steps(self, factors: Sequence[Factor], trial: Trial, sweep: int) -> Found:
+        """Requests the trials and returns what it finds."""
+        results = yield [trial(run, self.fraction) for run in Design(factors).runs]
+        return self.effects(factors, results).best(self.otherwise)
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """A search by one of Optuna's samplers, which knows nothing in the beginning. The best trial is what it finds.
+
+    Args:
+        title: Its name in tables.
+        sampler: Makes the sampler, given a seed.
+    """
+
+    title: str
+    sampler: Callable[[int], BaseSampler]
+    sampled: bool = False
+
+    def trials(self, factors: Sequence[Factor]) -> int:
+        """The number of its trials."""
+        return TRIALS
+
+    def steps(self, factors: Sequence[Factor], trial: Trial, sweep: int) -> Found:
+        """Requests the trials, one after the other, and returns what it finds."""
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        study = optuna.create_study(direction="maximize", sampler=self.sampler(sweep))
+        tried: list[Values] = []
+        for _ in range(TRIALS):
+            drawn = study.ask()
+            tried.append({f.name: round(drawn.suggest_float(f.name, LOW, HIGH, log=True), 4) for f in factors})
+            (result,) = yield [trial(tried[-1], 1.0)]
+            study.tell(drawn, result["mAP"])
+        return tried[study.best_trial.number]
+
+
+def _tpe(seed: int) -> BaseSampler:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # experimental features of Optuna
+        return TPESampler(n_startup_trials=3, multivariate=True, seed=seed)
+
+
+SEARCHES: Mapping[str, Screened | Sampled] = {
+    "screening": Screened("screening"),
+    "screening_levels": Screened("screening, every weight at its better level", otherwise=None),
+    "screening_half": Screened("screening, trainings of half the length", fraction=0.5),
+    "screening_quarter": Screened("screening, trainings of a quarter of the length", fraction=0.25),
+    "screening_sampling": Screened("screening of weights and sampling", sampled=True),
+    "tpe": Sampled("TPE", _tpe),
+    "random": Sampled("random draws", lambda seed: RandomSampler(seed=seed)),
+}
+# Those that share their trials stand together.
+_ORDER = (
+    ("screening", "screening_levels"),
+    ("tpe",),
+    ("screening_half",),
+    ("random",),
+    ("screening_sampling",),
+    ("screening_quarter",),
+)
 
 
 def search_plans(seeds: int, sweeps: int = SWEEPS) -> list[Plan]:
     """The arms of all searches, in order of priority: one for each search and seed of it."""
-    kinds = ((SCREENING, LEVELLED), (TPE,), (HALF,), (RANDOM,), (SAMPLED,), (QUARTER,))
     return [
-        _plan(kind, SETTINGS[name], name, detector, sweep, seeds)
+        _plan(kind, name, detector, sweep, seeds)
         for name in ("digits", "crowns")
-        for group in kinds
+        for group in _ORDER
         for detector in ADDRESSES
         for sweep in range(sweeps)
         for kind in group
     ]
 
 
-def _plan(kind: str, setting: Setting, name: str, detector: str, sweep: int, seeds: int) -> Plan:
-    place = PurePath(name) / detector / "searches"
+def factors_of(setting: Setting, detector: str, sampled: bool = False) -> list[Factor]:
+    """The factors of a search: the weight of each data set but the target at each address, and how often it is drawn."""
+    addresses = (*ADDRESSES[detector], *([DRAWN] if sampled else []))
+    return [Factor(f"{name}: {address}", *LEVELS) for name in setting.others for address in addresses]
+
+
+def _plan(kind: str, name: str, detector: str, sweep: int, seeds: int) -> Plan:
+    setting, search = SETTINGS[name], SEARCHES[kind]
+    factors = factors_of(setting, detector, search.sampled)
 
     def ask(run: Run) -> tuple[PurePath, Run]:
         digest = hashlib.sha256(json.dumps(run.described(), sort_keys=True).encode()).hexdigest()[:12]
-        return place / digest, run
+        return PurePath(name) / detector / "searches" / digest, run
 
     def run(values: Values, **differing: Any) -> Run:
         return Run(**{**common(setting, name, detector), **_settings(setting, values), **differing})
 
-    def trial(values: Values, fraction: float = 1.0) -> tuple[PurePath, Run]:
+    def trial(values: Values, fraction: float) -> tuple[PurePath, Run]:
         iterations = round(setting.iterations * fraction)
         return ask(run(values, seed=TRIAL_SEED + sweep, split="validation", iterations=iterations))
 
     def steps() -> Arm:
-        found = yield from _SEARCHES[kind](_factors(setting, detector, kind == SAMPLED), trial, sweep)
+        found = yield from search.steps(factors, trial, sweep)
         yield [ask(run(found, seed=seed)) for seed in range(seeds)]
 
-    factors = _factors(setting, detector, kind == SAMPLED)
-    trials = TRIALS if kind in (TPE, RANDOM) else len(Design(factors).runs)
-    return Plan(f"{kind}/{sweep}", TITLES[kind], name, detector, steps, trials + seeds)
-
-
-def _factors(setting: Setting, detector: str, sampled: bool) -> list[Factor]:
-    addresses = (*ADDRESSES[detector], *([DRAWN] if sampled else []))
-    return [Factor(f"{name}: {address}", *LEVELS) for name in setting.others for address in addresses]
+    return Plan(f"{kind}/{sweep}", search.title, name, detector, steps, search.trials(factors) + seeds)
 
 
 def _settings(setting: Setting, values: Values) -> dict[str, Any]:
@@ -103,48 +172,3 @@ def _settings(setting: Setting, values: Values) -> dict[str, Any]:
         else:
             weights[name][address] = value
     return {"weights": weights, "rates": None if set(rates.values()) == {1.0} else tuple(rates.values())}
-
-
-def _screening(otherwise: float | None = 1.0, fraction: float = 1.0) -> Callable[..., Search]:
-    """A search by a screening; the runs take a fraction of the usual iterations."""
-
-    def search(factors: Sequence[Factor], trial: Callable[..., Any], sweep: int) -> Search:
-        design = Design(factors)
-        results = yield [trial(run, fraction) for run in design.runs]
-        return Effects(design, [result["mAP"] for result in results]).best(otherwise)
-
-    return search
-
-
-def _sampler(made: Callable[[int], BaseSampler]) -> Callable[..., Search]:
-    """A search by one of Optuna's samplers, which knows nothing in the beginning. The best trial is what it finds."""
-
-    def search(factors: Sequence[Factor], trial: Callable[..., Any], sweep: int) -> Search:
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        study = optuna.create_study(direction="maximize", sampler=made(sweep))
-        tried: list[Values] = []
-        for _ in range(TRIALS):
-            drawn = study.ask()
-            tried.append({f.name: round(drawn.suggest_float(f.name, LOW, HIGH, log=True), 4) for f in factors})
-            (result,) = yield [trial(tried[-1])]
-            study.tell(drawn, result["mAP"])
-        return tried[study.best_trial.number]
-
-    return search
-
-
-def _tpe(seed: int) -> BaseSampler:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # experimental features of Optuna
-        return TPESampler(n_startup_trials=3, multivariate=True, seed=seed)
-
-
-_SEARCHES = {
-    SCREENING: _screening(),
-    LEVELLED: _screening(otherwise=None),
-    HALF: _screening(fraction=0.5),
-    QUARTER: _screening(fraction=0.25),
-    SAMPLED: _screening(),
-    TPE: _sampler(_tpe),
-    RANDOM: _sampler(lambda seed: RandomSampler(seed=seed)),
-}

@@ -242,6 +242,8 @@ def _length(config: Config, images: int) -> Length:
 def _why(error: Exception, described: Any, registry: Registry) -> str:
     """The first line of an error, or the nearest registered name if a type is not registered."""
     message = str(error).split("\n")[0] or type(error).__name__
+    if isinstance(error, IsADirectoryError):  # mmengine takes a text in metainfo for a file to read, if there is one
+        return f"{message}. If metainfo has this name, such as dataset_name, run in another folder or use another name."
     if isinstance(error, KeyError) or "is not in the" in message:
         registered = [*registry.module_dict, *(registry.parent.module_dict if registry.parent else ())]
         for kind in _types(described):

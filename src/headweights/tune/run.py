@@ -203,7 +203,9 @@ def _close(console: Console, plan: Plan, study: optuna.Study, folder: Path) -> N
         state = screened(plan, study)
         effects, said = state.effects, [*screening_in_words(plan, study, metric)]
         if effects is not None:
-            console.print(Screening(effects, state.found).table())
+            table = Screening(effects, state.found).table()
+            table.caption = None  # it is among the sentences
+            console.print(table)
         for line in said:
             console.print(line, highlight=False, markup=False, soft_wrap=True)
     console.print(best_table(plan, status, metric))
