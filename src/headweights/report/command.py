@@ -30,6 +30,9 @@ def report(
     out = folders[0] / DEFAULT_NAME if out is None else out
     try:
         written = write_report(folders, out)
+    except KeyboardInterrupt:
+        typer.echo("Stopped. No report was written.", err=True)
+        raise typer.Exit(130) from None
     except WeightError as error:
         _stop(str(error), 2)
     except OSError as error:
