@@ -32,11 +32,15 @@ def check(
             install = 'pip install --no-build-isolation "headweights[mmdet]"'
             typer.echo(f"headweights check: the check needs {module}: {install}", err=True)
             raise typer.Exit(1)
-    with quiet():
-        from headweights.check.run import checked, fixed
-        from headweights.mixture.table import records, table_of
+    try:
+        with quiet():
+            from headweights.check.run import checked, fixed
+            from headweights.mixture.table import records, table_of
 
-        result = checked(config)
+            result = checked(config)
+    except KeyboardInterrupt:
+        typer.echo("Stopped.", err=True)
+        raise typer.Exit(130) from None
     corrected = fixed(result) if fix else None
     stops = any(problem.stops for problem in result.problems)
     if as_json:

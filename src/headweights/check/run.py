@@ -11,7 +11,7 @@ from headweights.check.fix import CLASS_ORDER, Fix, as_config
 from headweights.errors import WeightError
 from headweights.mixture.mix import Mix
 from headweights.mixture.problems import Problem, problems_of
-from headweights.mixture.settings import BY_NAME
+from headweights.mixture.settings import BY_NAME, CATEGORIES
 from headweights.mmdet.config import BuiltConfig, build_config, build_validation, read_config
 from headweights.mmdet.heads.model_heads import heads_of
 from headweights.mmdet.hooks.loss_weights import LossWeightHook
@@ -71,7 +71,10 @@ def checked(path: Path) -> Checked:
     if result.model is None:
         return result
     normalize, objects = arguments.get("normalize") is True, arguments.get("objects") is not False
-    labelled = arguments.get("labelled") if isinstance(arguments.get("labelled"), Mapping) else {}
+    given_labels = arguments.get("labelled")
+    labelled = given_labels if isinstance(given_labels, Mapping) else {}
+    # A name in place of a list is named above already.
+    labelled = {name: of_one for name, of_one in labelled.items() if not isinstance(of_one, str) or of_one == CATEGORIES}
     given = None if result.hook is None else block
     result.mix, found = mix_of(result.model, sources, given, normalize, objects, labelled)
     result.problems += [*found, *advice_on_validation(result.mix, validated), *problems_of(result.mix, result.length)]

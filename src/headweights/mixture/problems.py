@@ -53,7 +53,8 @@ def problems_of(mix: Mix, length: Length = Length()) -> Iterator[Problem]:
     """Yields everything questionable about a mix. Nothing of it stops a training."""
     yield from _schedules(mix, length)
     yield from _classes(mix)
-    if not mix.is_known:
+    yield from _without_objects(mix)
+    if not mix.is_known or not mix.datasets:
         return
     yield from _terms(mix, mix.moments(length.moment))
 
@@ -126,3 +127,13 @@ def _classes(mix: Mix) -> Iterator[Problem]:
     if len(by_classes) > 1:
         shown = [f"{', '.join(names)}: {len(classes)} ({listed(classes, 5)})" for classes, names in by_classes.items()]
         yield Problem("classes", "The data sets have different classes: " + "; ".join(shown) + ".")
+
+
+def _without_objects(mix: Mix) -> Iterator[Problem]:
+    for dataset in mix.datasets.values():
+        if dataset.objects == 0 and dataset.images:
+            yield Problem(
+                "no objects",
+                f"Data set {dataset.name!r} has {dataset.images} images and no object of the classes of this training "
+                f"({listed(dataset.classes, 5)}): it teaches background only. Does its annotation file name them otherwise?",
+            )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import difflib
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from headweights.errors import WeightError
@@ -36,6 +37,23 @@ _SETTINGS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
         "a number of iterations, or 0 for none",
     ),
 }
+
+
+def refuse_unknown(owner: str, unknown: Collection[str], known: Sequence[str]) -> None:
+    """Refuses arguments that do not exist.
+
+    Args:
+        owner: What errors call the owner of the settings.
+        unknown: The arguments that were given and do not exist.
+        known: Those that exist.
+
+    Raises:
+        WeightError: There is an unknown one; the message has the nearest known one.
+    """
+    for name in unknown:
+        near = difflib.get_close_matches(name, known, n=1)
+        nearest = f" Nearest valid: {near[0]!r}." if near else ""
+        raise WeightError(f"{owner} has no argument {name!r}.{nearest} Its arguments: {', '.join(known)}.")
 
 
 def check_settings(owner: str, **settings: Any) -> None:

@@ -25,6 +25,8 @@ from headweights.mixture.problems import Length, Problem
 
 _HOOK = "LossWeightHook"
 _IMPORT = "headweights.mmdet"
+# What numpy says where mmengine serializes a list of no images.
+_NO_IMAGES = "need at least one array to concatenate"
 _NEED_IMPORT = (_HOOK, "AddFieldToImgMetas", "LoadLossWeights", "WithWeightPerImage", "CocoDatasetByName", "CocoMetricByName")
 
 
@@ -74,6 +76,10 @@ def read_config(path: Path, options: Sequence[str] = ()) -> Any:
     Raises:
         WeightError: It cannot be read, or an option is invalid.
     """
+    if not path.is_file():
+        raise WeightError(
+            f"{path}: {'it is a folder' if path.is_dir() else 'no such file'}; name a training config of mmdetection."
+        )
     try:
         config = Config.fromfile(path)
     except Exception as error:  # a config is a program and may raise anything
@@ -108,6 +114,9 @@ def build_config(config: Config) -> BuiltConfig:
             "The config does not import headweights.mmdet, so mmdetection's tools cannot build what it asks for: "
             "custom_imports = dict(imports=['headweights.mmdet'], allow_failed_imports=False).",
         )
+    if "model" not in config:
+        built.stop("model", "model: the config has none. Is it a training config of mmdetection?")
+        return built
     try:
         built.model = MODELS.build(copy.deepcopy(config.model))
     except Exception as error:  # whatever a user's model raises
@@ -250,6 +259,8 @@ def _why(error: Exception, described: Any, registry: Registry) -> str:
             near = difflib.get_close_matches(kind, registered, n=1)
             if near and registry.get(kind) is None:
                 return f"type {kind!r} is not registered. Nearest valid: {near[0]!r}."
+    if message == _NO_IMAGES:
+        return "it has no images: its annotation file lists none, or its filter_cfg leaves none. Take it out of the config."
     return message
 
 

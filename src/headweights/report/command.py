@@ -27,12 +27,16 @@ def report(
             _stop(f'the report needs {package}: pip install "headweights[report]"', 1)
     from headweights.report.page import DEFAULT_NAME, write_report
 
+    out = folders[0] / DEFAULT_NAME if out is None else out
     try:
-        written = write_report(folders, folders[0] / DEFAULT_NAME if out is None else out)
+        written = write_report(folders, out)
+    except KeyboardInterrupt:
+        typer.echo("Stopped. No report was written.", err=True)
+        raise typer.Exit(130) from None
     except WeightError as error:
         _stop(str(error), 2)
     except OSError as error:
-        _stop(str(error), 1)
+        _stop(f"{out} cannot be written ({error.strerror}). Name a file elsewhere: --out FILE.", 1)
     typer.echo(str(written))
 
 

@@ -1,8 +1,9 @@
 "use strict";
 (() => {
-  const DASHES = ["solid", "dot", "dash", "dashdot", "longdash"];
+  const DASHES = ["solid", "dot", "dash", "dashdot", "longdash", "longdashdot", "2px,6px", "12px,3px,2px,3px,2px,3px"];
+  const SYMBOLS = ["circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "triangle-left", "triangle-right"];
   const COLOURS = 8;
-  const { charts } = JSON.parse(document.getElementById("data").textContent);
+  const { charts, runs } = JSON.parse(document.getElementById("data").textContent);
   const off = { dataset: new Set(), run: new Set() };
   const drawn = new Set();
 
@@ -25,15 +26,16 @@
     const line = curve.datasets.length ? ofDataset(second) : colour("text");
     const isPair = curve.datasets.length > 1;
     const few = curve.x.length <= 12;
+    const isOneOfMany = runs.length > 2;
     return {
       type: "scatter",
-      mode: few || isPair || second >= COLOURS ? "lines+markers" : "lines",
+      mode: few || isPair || isOneOfMany || second >= COLOURS ? "lines+markers" : "lines",
       name: literally(curve.name),
       x: curve.x,
       y: curve.y,
       visible: isOn(curve.datasets, [curve.run]),
       line: { color: line, dash: DASHES[curve.run % DASHES.length], width: 2, shape: chart.steps ? "hv" : "linear" },
-      marker: { color: isPair ? ofDataset(first) : line, size: few ? 7 : 6, maxdisplayed: few ? 0 : 14 },
+      marker: { symbol: SYMBOLS[curve.run % SYMBOLS.length], color: isPair ? ofDataset(first) : line, size: few ? 7 : 6, maxdisplayed: few ? 0 : 14 },
       hovertemplate: `%{y:${chart.format === ".0%" ? ".1%" : ".4~g"}}`,
     };
   }

@@ -20,6 +20,7 @@ from headweights.report.pictures import Picture, pictures_of
 from headweights.report.runs.readers import read_runs
 from headweights.report.runs.run import Run
 from headweights.report.tables import differences, weight_table
+from headweights.report.verdict import verdict
 from headweights.report.words import dataset_in_words, labels_in_words, number, opposed_gradients, percent
 from headweights.run_record.log_entries import GRADIENT_COSINE, GRADIENT_SHARE, LOSS_SHARE, RAW_LOSS, WEIGHT, WEIGHTED_LOSS
 
@@ -27,6 +28,17 @@ DEFAULT_NAME = "report.html"
 
 # The number of colours in page.css. Further data sets reuse them, with points on their curves.
 COLOURS = 8
+# The points on the curves of each run, as paths around (20, 5). page.js has their names in Plotly. Further runs reuse them.
+SYMBOLS = (
+    "M20 1a4 4 0 1 0 0 8a4 4 0 1 0 0-8z",
+    "M16.5 1.5h7v7h-7z",
+    "M20 .2l4.8 4.8-4.8 4.8-4.8-4.8z",
+    "M20 1l4.6 7.8h-9.2z",
+    "M20 9l4.6-7.8h-9.2z",
+    "M18.4 1h3.2v2.4h2.4v3.2h-2.4V9h-3.2V6.6H16V3.4h2.4z",
+    "M15.5 5l8-4.5v9z",
+    "M24.500 5l-8-4.5v9z",
+)
 
 
 def write_report(folders: Sequence[Path], out: Path) -> Path:
@@ -106,7 +118,9 @@ def make_page(runs: Sequence[Run]) -> str:
         script=_part("page.js"),
         plotly=get_plotlyjs(),
         data=_json({"charts": [asdict(chart) for chart in charts], "datasets": datasets, "runs": [run.name for run in runs]}),
+        title=title_of(runs),
         runs=runs,
+        verdict=verdict(runs, datasets),
         facts=[_facts(run) for run in runs],
         datasets=datasets,
         shown=[_shown(name, n, runs) for n, name in enumerate(datasets)],
@@ -115,7 +129,15 @@ def make_page(runs: Sequence[Run]) -> str:
         sections=sections,
         chart_number=lambda chart: numbers[id(chart)],
         colours=COLOURS,
+        dashes=len(SYMBOLS),
+        symbols=SYMBOLS,
     )
+
+
+def title_of(runs: Sequence[Run]) -> str:
+    """The names of the runs; of more than two, the first one and how many more."""
+    names = [run.name for run in runs]
+    return " · ".join(names) if len(names) <= 2 else f"{names[0]} and {len(names) - 1} more runs"
 
 
 def _part(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Names of the same quantity in the logs of different frameworks."""
+"""Names of the same quantity in the logs of different frameworks, and which metric counts most."""
 
 from __future__ import annotations
 
@@ -26,3 +26,14 @@ def by_title(names: Iterable[str]) -> dict[str, list[str]]:
         there = [one for one in same if one in known]
         groups[_BETWEEN.join(there)] = there
     return groups
+
+
+def main_metric(names: Iterable[str]) -> tuple[str, list[str]]:
+    """Returns the title and names of the mean average precision or, if it is not among the names, of the first one.
+
+    Raises:
+        IndexError: There are no names.
+    """
+    groups = sorted(by_title(names).items(), key=lambda group: min(map(len, group[1])))
+    precision = [group for group in groups if "map" in group[1][0].lower()]
+    return (precision or list(by_title(names).items()))[0]

@@ -14,7 +14,7 @@ from headweights.run_record.schema import DataSetRecord, WeightRecord
 
 # Settings that differ between any two runs.
 _IGNORED = ("work_dir", "experiment_name", "visualizer", "vis_backends", "_wandb", "output_dir", "logging_dir", "run_name")
-_UNKNOWN = "unknown"
+UNKNOWN = "unknown"
 _K = TypeVar("_K")
 
 # Metrics with one of these in their names are better when lower.
@@ -84,7 +84,7 @@ class Differences:
 def weight_table(run: Run, number_of_run: int, datasets: Sequence[str]) -> WeightTable:
     """The weights of one run, by data set and head."""
     table = run.table
-    recorded = {head.path: head.class_name for head in run.record.heads}
+    recorded = {head.path: head.class_name.removesuffix("WithWeightPerImage") for head in run.record.heads}
     heads = {row.head: recorded.get(row.head, "") for row in table}
     known = {dataset.name: dataset for dataset in run.record.datasets}
     rows = []
@@ -127,10 +127,10 @@ def differences(runs: Sequence[Run], datasets: Sequence[str]) -> Differences:
     set_: list[Difference] = []
     same: list[str] = []
     for name in MAIN:
-        main = [run.main.get(name, _UNKNOWN) or NOTHING for run in runs]
+        main = [run.main.get(name, UNKNOWN) or NOTHING for run in runs]
         if len(set(main)) > 1:
             set_.append(Difference(name, main))
-        elif main[0] not in (NOTHING, _UNKNOWN):
+        elif main[0] not in (NOTHING, UNKNOWN):
             same.append(f"{name} {main[0]}")
     weights = [{(row.dataset, row.head, row.loss): _weight(row) for row in run.table} for run in runs]
     equal = True
@@ -140,8 +140,10 @@ def differences(runs: Sequence[Run], datasets: Sequence[str]) -> Differences:
         for loss, values in [("", common or ()), *rows.items()]:
             if len(set(values)) > 1:
                 equal = False
-                # Full weight in a head that other runs do not have says nothing.
+                # Full weight says nothing in a head that other runs do not have, or beside a run of unknown weights.
                 if set(values) == {"1", NOTHING} and all(dataset in run.datasets for run in runs):
+                    continue
+                if set(values) == {"1", UNKNOWN}:
                     continue
                 what = f"weight in {head}" + (f", {loss}" if loss else "")
                 set_.append(Difference(f"{dataset}: {what}", list(values), datasets=[datasets.index(dataset)]))
@@ -160,7 +162,7 @@ def differences(runs: Sequence[Run], datasets: Sequence[str]) -> Differences:
 def _weight_in(table: dict[tuple[str, str, str], str], dataset: str, head: str, loss: str) -> str:
     """The weight in a run's table: of the loss, else of its head, else 1 if the run has both this data set and this head."""
     if not table:
-        return _UNKNOWN
+        return UNKNOWN
     by_loss = {of: weight for (name, path, of), weight in table.items() if (name, path) == (dataset, head)}
     if not by_loss:
         return "1" if any(name == dataset for name, _, _ in table) and any(path == head for _, path, _ in table) else NOTHING

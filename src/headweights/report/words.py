@@ -1,4 +1,4 @@
-"""Numbers, weights and gradients in words."""
+"""Numbers, weights, gradients and lists in words."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ _T = TypeVar("_T")
 # Shown if there is no value.
 NOTHING = "\N{EN DASH}"
 _CLASSES_SHOWN = 8
+_FULL = "full weight in every head"
 
 _FRACTIONS = {
     0.0: "no weight",
@@ -65,6 +66,11 @@ def percent(share: float | None) -> str:
     if share is None:
         return NOTHING
     return f"{share:.1%}" if 0 < abs(share) < 0.0995 else f"{share:.0%}"
+
+
+def joined(words: Sequence[str]) -> str:
+    """`a, b and c`."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
 def weight_in_words(weight: float) -> str:
@@ -124,10 +130,17 @@ def dataset_in_words(table: Sequence[WeightRecord], dataset: str) -> str:
         else:
             phrases.append("; ".join([f"{common} in {head}", *parts]))
     if not phrases:
-        return "full weight in every head"
+        return _FULL
     if full:
         phrases.append("full weight in " + (", ".join(full) if len(full) <= 2 else "every other head"))
     return "; ".join(phrases)
+
+
+def changed_weights(run: Run) -> dict[str, str]:
+    """The weights and labels in words of those data sets of a run that do not count fully in every head."""
+    labels = {dataset.name: labels_in_words(dataset) for dataset in run.record.datasets}
+    words = {name: (dataset_in_words(run.table, name), labels.get(name, "")) for name in run.datasets}
+    return {name: ". It ".join(filter(None, of_one)) for name, of_one in words.items() if of_one != (_FULL, "")}
 
 
 def _row_in_words(row: WeightRecord) -> str:

@@ -132,6 +132,7 @@ def parse_weight(given: Any, where: str) -> Weight:
 def _in_words(problem: Mapping[str, Any]) -> str:
     place = ".".join(map(str, problem["loc"]))
     messages = {
+        "literal_error": f"has {place}={problem['input']!r}; valid are {problem.get('ctx', {}).get('expected')}",
         "missing": f"has no {place!r}",
         "extra_forbidden": f"has an entry {place!r}, which no schedule has (schedule, points, by)",
     }

@@ -188,7 +188,7 @@ def test_what_cannot_be_built_is_named(tmp_path: Path) -> None:
     broken = tmp_path / "broken.py"
     broken.write_text("model = dict(")
     assert "cannot be read" in messages(broken, "config")
-    assert "cannot be read" in messages(tmp_path / "none.py", "config")
+    assert "no such file" in messages(tmp_path / "none.py", "config")
 
 
 def test_two_hooks_and_a_missing_import_stop_the_training(tmp_path: Path) -> None:

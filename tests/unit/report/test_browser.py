@@ -214,7 +214,7 @@ def test_a_run_is_switched_off(browser: webdriver.Chrome, pages: dict[str, Path]
         return [...new Set(shown)].sort();
     """
     assert browser.execute_script(runs) == [1, "off"]
-    tables = browser.find_elements(By.CSS_SELECTOR, "#weights > div")
+    tables = browser.find_elements(By.CSS_SELECTOR, "#weights > details")
     assert [table.is_displayed() for table in tables] == [False, True]
 
 
@@ -229,6 +229,29 @@ def test_a_phone_scrolls_one_way(browser: webdriver.Chrome, pages: dict[str, Pat
     plots = "return [...document.querySelectorAll('.main-svg')].map(s => s.getBoundingClientRect().right)"
     assert all(right <= 390 for right in browser.execute_script(plots))
     assert browser.get_log("browser") == []
+
+
+@pytest.mark.parametrize("size", [WIDE, PHONE])
+def test_many_runs_of_long_names_stay_inside_the_page(browser: webdriver.Chrome, tmp_path: Path, size: tuple[int, int]) -> None:
+    folders = [tmp_path / f"a_long_name_without_a_space_of_the_run_number_{number}_of_an_evening" for number in range(7)]
+    for number, folder in enumerate(folders):
+        write_run(folder, {}, steps=(100, 200), seed=number)
+    show(browser, write_report(folders, tmp_path / "report.html"), size)
+    assert browser.execute_script("return document.documentElement.scrollWidth - innerWidth") <= 0
+    # The title takes three lines at most, and the verdict is on the first screen or the second.
+    assert browser.find_element(By.TAG_NAME, "h1").rect["height"] < 100
+    assert browser.find_element(By.CSS_SELECTOR, ".verdict").rect["y"] < size[1]
+    # Every run has its own look, in the charts as in the buttons.
+    figure = browser.find_element(By.CSS_SELECTOR, "#validation .chart")
+    browser.execute_script("arguments[0].scrollIntoView()", figure)
+    looks = """
+        const plot = arguments[0].querySelector(".plot");
+        return plot.data?.map((trace) => trace.line.dash + " " + trace.marker.symbol);
+    """
+    found = WebDriverWait(browser, 30, poll_frequency=0.02).until(lambda _: browser.execute_script(looks, figure))
+    assert len(set(found)) == len(folders)
+    shapes = "return [...document.querySelectorAll('.chip .dash path')].map(path => path.getAttribute('d'))"
+    assert len(set(browser.execute_script(shapes))) == len(folders)
 
 
 def test_a_chart_follows_the_width(browser: webdriver.Chrome, pages: dict[str, Path]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import sys
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,7 @@ from headweights.batch.in_force import put_in_force
 from headweights.errors import WeightError
 from headweights.mixture.mix import Mix
 from headweights.mixture.problems import problems_of
-from headweights.mixture.settings import check_settings
+from headweights.mixture.settings import check_settings, refuse_unknown
 from headweights.mixture.table import plain, table_of
 from headweights.mmdet.data.source_datasets import SourceDataset, load_weights
 from headweights.mmdet.heads.model_heads import heads_of, unwrapped
@@ -90,10 +89,7 @@ class LossWeightHook(Hook):
         classes: str | None = None,
         **unknown: Any,
     ) -> None:
-        for name in unknown:
-            near = difflib.get_close_matches(name, _ARGUMENTS, n=1)
-            nearest = f" Nearest valid: {near[0]!r}." if near else ""
-            raise WeightError(f"LossWeightHook has no argument {name!r}.{nearest} Its arguments: {', '.join(_ARGUMENTS)}.")
+        refuse_unknown("LossWeightHook", unknown, _ARGUMENTS)
         self.block = parse_block(weights if weights is not None else {})
         check_settings(
             "LossWeightHook",

@@ -41,12 +41,14 @@ class Log:
         training: The framework's scalars of the training by name: `loss`, the learning rate, the losses as the model logs them.
         metrics: Validation metrics by name. Their steps are training iterations, even if the framework counted epochs.
         notes: A sentence on everything that could not be read.
+        epoch: The last epoch that was trained in, from 1 on. None if the log does not count epochs.
     """
 
     entries: dict[Entry, Curve] = field(default_factory=dict)
     training: dict[str, Curve] = field(default_factory=dict)
     metrics: dict[str, Curve] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    epoch: int | None = None
 
     @property
     def last_step(self) -> int:

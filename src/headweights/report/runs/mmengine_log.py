@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ class _Session:
 
     points: Points = field(default_factory=Points)
     first_training_step: int | None = None
+    last_epoch: int | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -41,13 +42,15 @@ def read_log(folders: Sequence[Path]) -> Log:
     """
     points = Points()
     notes: list[str] = []
+    epoch = None
     for folder in folders:
         session = _read_session(folder / SCALARS)
         notes += [f"{folder.parent.name}/{folder.name}/{SCALARS}: {note}" for note in session.notes]
         if session.first_training_step is not None:
             points.forget_from(session.first_training_step)
+            epoch = session.last_epoch
         points.update(session.points)
-    return points.log(notes)
+    return replace(points.log(notes), epoch=epoch)
 
 
 def _read_session(path: Path) -> _Session:
@@ -61,7 +64,7 @@ def _read_session(path: Path) -> _Session:
         session.notes.append(f"could not be read ({error.strerror}).")
         return session
     unreadable = 0
-    last_step, last_epoch = 0, None
+    last_step = 0
     for number, text in enumerate(lines, start=1):
         line = _parsed(text)
         step = _whole(line.get("step", line.get("iter")))
@@ -74,9 +77,9 @@ def _read_session(path: Path) -> _Session:
             continue
         training = any(key in line for key in _OF_TRAINING) or any(map(parse_entry, line))
         if training:
-            last_step, last_epoch = step, _whole(line.get("epoch"))
+            last_step, session.last_epoch = step, _whole(line.get("epoch"))
             session.first_training_step = min(step, session.first_training_step or step)
-        elif step == last_epoch or step < last_step:
+        elif step == session.last_epoch or step < last_step:
             # mmengine logs a validation by epoch, or at 0 in loops without epochs. It took place after the last training line.
             step = last_step
         values = {name: value for name, value in line.items() if name not in _CLOCKS}

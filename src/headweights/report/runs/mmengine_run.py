@@ -40,6 +40,7 @@ class MMEngineReader(RunReader):
         run.notes += run.log.notes
         run.read_record(sessions[::-1])
         _read_config(run, sessions)
+        _note_end(run)
         return run
 
 
@@ -66,3 +67,13 @@ def _read_config(run: Run, sessions: Sequence[Path]) -> None:
         run.notes.append(f"the config could not be read ({error.strerror}): its settings are unknown.")
     except ValueError as error:
         run.notes.append(f"the config {error}: its settings are unknown.")
+
+
+def _note_end(run: Run) -> None:
+    """Notes that the log ends early: by at least an interval of the logger, since mmengine does not log every last iteration."""
+    steps = next((curve.steps for curve in run.log.training.values()), [0])
+    interval = steps[-1] - (steps[-2] if len(steps) > 1 else 0)
+    for name, reached, least in (("iterations", run.log.last_step, interval), ("epochs", run.log.epoch, 1)):
+        planned = run.main.get(name, "")
+        if planned.isdecimal() and reached and int(planned) - reached >= max(least, 1):
+            run.note_end(f"{reached:,} of {int(planned):,} {name}")

@@ -10,6 +10,7 @@ from headweights.errors import WeightError
 from headweights.report.runs.mmengine_run import MMEngineReader
 from headweights.report.runs.run import Run, RunReader
 from headweights.report.runs.trainer_run import TrainerReader
+from headweights.weights.addresses import listed
 
 READERS: tuple[RunReader, ...] = (MMEngineReader(), TrainerReader())
 
@@ -39,7 +40,7 @@ def read_run(folder: Path) -> Run:
             raise WeightError(f"{folder} is a file; name the folder of a training run.")
         reader = next((reader for reader in READERS if reader.owns(folder)), None)
         if reader is None:
-            raise WeightError(f"{folder} contains no training log: no {', and no '.join(reader.log for reader in READERS)}.")
+            raise WeightError(_no_log(folder))
         run = reader.read(folder)
     except OSError as error:
         raise WeightError(f"{folder} could not be read ({error.strerror}).") from error
@@ -48,3 +49,13 @@ def read_run(folder: Path) -> Run:
             "the log has no entries by data set and head; its other scalars are shown (was it trained without headweights?)."
         )
     return run
+
+
+def _no_log(folder: Path) -> str:
+    """The error for a folder that is no run; it names the runs inside of it."""
+    inside = [path.name for path in sorted(folder.iterdir()) if path.is_dir() and any(reader.owns(path) for reader in READERS)]
+    if inside:
+        return (
+            f"{folder} is no run but contains runs: {listed(inside, 6)}. Name those that you want, such as {folder / inside[-1]}."
+        )
+    return f"{folder} contains no training log: no {', and no '.join(reader.log for reader in READERS)}."

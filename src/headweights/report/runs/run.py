@@ -31,6 +31,7 @@ class Run:
         settings: Its other settings as text, by dotted path. Empty if none could be read.
         sessions: The names of its sessions, in order, if the framework keeps them apart. A resumed run has more than one.
         notes: Sentences about what is missing or could not be read.
+        is_cut_short: Whether the log ends before the training would have.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Run:
     settings: dict[str, str] = field(default_factory=dict)
     sessions: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    is_cut_short: bool = False
 
     @property
     def datasets(self) -> list[str]:
@@ -76,6 +78,11 @@ class Run:
             return head, term[len(head) + 1 :]
         head, _, loss = term.rpartition(".")
         return (head, loss) if head else (term, "")
+
+    def note_end(self, reached: str) -> None:
+        """Notes that the log ends before the training would have."""
+        self.is_cut_short = True
+        self.notes.append(f"the log ends at {reached} (the run was killed or stopped, or is still going on).")
 
     def read_record(self, folders: Sequence[Path]) -> None:
         """Reads the record from the first of these folders that has a readable one, and notes what is missing."""

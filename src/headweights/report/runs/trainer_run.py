@@ -86,7 +86,7 @@ def _newest_state(run: Run, checkpoints: Sequence[Path]) -> _State | None:
         run.notes.append(f"{STATE} ends at step {own.step}, so the log of the later {saved.folder.name} is shown.")
     steps = saved.content.get("max_steps")
     if type(steps) is int and saved.step < steps:
-        run.notes.append(f"the log ends at {saved.folder.name} of {steps} steps (the run was killed, or is still going on).")
+        run.note_end(f"{saved.folder.name} of {steps} steps")
     return saved
 
 

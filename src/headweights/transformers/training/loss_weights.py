@@ -7,7 +7,8 @@ import math
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
+from weakref import ref
 
 import torch.distributed as dist
 from rich.console import Console
@@ -18,7 +19,7 @@ from headweights.contributions.words import warnings_of
 from headweights.errors import WeightError
 from headweights.mixture.mix import Mix, Moment
 from headweights.mixture.problems import Length
-from headweights.mixture.settings import check_settings
+from headweights.mixture.settings import check_settings, refuse_unknown
 from headweights.mixture.table import plain, table_of
 from headweights.run_record.file import write_record
 from headweights.transformers.data.entries import Collate
@@ -34,6 +35,7 @@ from headweights.weights.block import Block, parse_block
 from headweights.weights.schedules import Constant
 
 _ME = "LossWeights"
+_ARGUMENTS = ("weights", "images", "normalize", "target", "interval", "labelled")
 # In a loop of one's own, where no logger says how often it logs.
 _INTERVAL = 50
 # The range of a searched weight.
@@ -80,6 +82,9 @@ class LossWeights(LogsMeasurements):
             weighted. One message lists all mistakes with the nearest valid names.
     """
 
+    # The state of the training that was begun last. The Trainer does not tell its callbacks of each other.
+    _begun: ClassVar[Callable[[], Any]] = staticmethod(lambda: None)
+
     def __init__(
         self,
         weights: Mapping[str, Any] | None = None,
@@ -88,7 +93,9 @@ class LossWeights(LogsMeasurements):
         target: str | None = None,
         interval: int | None = None,
         labelled: Mapping[str, Any] | None = None,
+        **unknown: Any,
     ) -> None:
+        refuse_unknown(_ME, unknown, _ARGUMENTS)
         check_settings(_ME, images=images, normalize=normalize, target=target, interval=interval, labelled=labelled)
         self.block: Block = parse_block(weights if weights is not None else {}, _ME)
         self._given = self.block
@@ -103,9 +110,7 @@ class LossWeights(LogsMeasurements):
 
     def mix(
         self,
-        datasets: Any = None,
-        /,
-        *,
+        *datasets: Any,
         column: str | None = None,
         probabilities: Mapping[str, float] | None = None,
         seed: int = 0,
@@ -118,8 +123,8 @@ class LossWeights(LogsMeasurements):
         interleaved.
 
         Args:
-            datasets: Data sets by name, where a name is no Python identifier. With `column`: one data set of the library
-                ``datasets``.
+            datasets: At most one: a table of data sets by name, where a name is no Python identifier. With `column`: one data set
+                of the library ``datasets``.
             column: The column that names the data set of each row. Default: None.
             probabilities: How often each data set is drawn, in any unit. Default: None, as often as it has items; streams alike.
             seed: The seed of the drawing. Default: 0.
@@ -129,14 +134,19 @@ class LossWeights(LogsMeasurements):
             WeightError: A data set is empty or not named, or `images` names one that is not there or images that it does not
                 have.
         """
+        if len(datasets) > 1:
+            raise WeightError(
+                f"{_ME}.mix: {len(datasets)} data sets have no names; give them by name: mix(real=..., synthetic=...)."
+            )
+        given = datasets[0] if datasets else None
         if column is not None:
             if named:
                 raise WeightError(f"{_ME}.mix: give either data sets by name or a column, not both.")
-            sources = sources_by_column(datasets, column, self.images)
+            sources = sources_by_column(given, column, self.images)
         else:
-            if datasets is not None and not isinstance(datasets, Mapping):
+            if given is not None and not isinstance(given, Mapping):
                 raise WeightError(f"{_ME}.mix: give data sets by name: mix(real=..., synthetic=...), or a table of them.")
-            sources = sources_of({**(datasets or {}), **named}, self.images)
+            sources = sources_of({**(given or {}), **named}, self.images)
         return mixed(sources, probabilities, seed)
 
     def collate(self, collate: Callable[[list[Any]], Any]) -> Collate:
@@ -223,6 +233,9 @@ class LossWeights(LogsMeasurements):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Makes the model weighted, checks the weights, and writes the record of the training."""
+        if LossWeights._begun() is state:
+            raise WeightError("the Trainer has two LossWeights among its callbacks; give it one, with all weights in its block.")
+        LossWeights._begun = ref(state)
         if args.remove_unused_columns:
             raise WeightError(
                 "TrainingArguments.remove_unused_columns is True: the Trainer drops what names the data set of an image. Set "
@@ -345,7 +358,9 @@ def inner_model(model: Any) -> nn.Module:
         if inner is None and hasattr(model, "get_base_model"):
             inner = model.get_base_model()
         if not isinstance(inner, nn.Module):
-            return model  # type: ignore[no-any-return]
+            if not isinstance(model, nn.Module):
+                raise WeightError(f"{_ME}: the model comes first, and the {type(model).__name__} is none.")
+            return model
         model = inner
 
 

@@ -30,7 +30,7 @@ from headweights.transformers.weighting.criteria import (
     VARIFOCAL,
     LossMethod,
 )
-from headweights.weights.addresses import AddressBook
+from headweights.weights.addresses import AddressBook, listed
 
 _PACKAGE = "transformers"
 
@@ -158,7 +158,7 @@ def losses_of(model: nn.Module) -> ModelLosses:
     raise WeightError(
         f"{type(model).__name__} is no detection or segmentation model of transformers whose losses headweights knows. "
         + (f"Nearest: {near[0]}. " if near else "")
-        + f"It weighs {', '.join(WEIGHTED)}, and their subclasses."
+        + f"It weighs {listed(list(WEIGHTED), 4)} (docs/transformers.md), and their subclasses."
     )
 
 

@@ -111,7 +111,7 @@ def test_a_killed_training_has_what_its_last_checkpoint_has(finished: Path) -> N
     # Killed while it wrote the last checkpoint: the state comes after the model.
     (finished / "checkpoint-12" / "trainer_state.json").unlink()
     run = read_run(finished)
-    assert run.notes == ["the log ends at checkpoint-8 of 12 steps (the run was killed, or is still going on)."]
+    assert run.notes == ["the log ends at checkpoint-8 of 12 steps (the run was killed or stopped, or is still going on)."]
     assert run.log.training["loss"].steps == [2, 4, 6, 8]
     assert run.main["model"] == "YolosForObjectDetection"
 
@@ -141,7 +141,7 @@ def test_a_damaged_state_gives_way_to_the_newest_readable_one(finished: Path) ->
         "trainer_state.json is not JSON (cut off?).",
         "checkpoint-12/trainer_state.json is not a JSON object.",
         "checkpoint-8/trainer_state.json has no global_step or no log_history.",
-        "the log ends at checkpoint-4 of 12 steps (the run was killed, or is still going on).",
+        "the log ends at checkpoint-4 of 12 steps (the run was killed or stopped, or is still going on).",
     ]
     assert run.log.last_step == 4
 
