@@ -48,7 +48,7 @@ types: setup
 # The variable silences the theme's advertisement.
 docs: setup
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet $(ARGS)
-	@echo 'The site is in site/: open site/index.html'
+	@echo 'The site is in site/: open site/index.html. Its search needs a server: make docs-serve'
 
 docs-serve: setup
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve $(ARGS)

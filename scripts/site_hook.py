@@ -35,6 +35,7 @@ def on_page_markdown(markdown, page, config, files):
 
 
 def on_page_content(html, page, config, files):
+    html = html.replace("<p>.. code:: python</p>\n", "")  # the indented lines below it are code in Markdown too
     return ROLE.sub(r'<autoref optional identifier="\g<name>"><code>\g<name></code></autoref>', html)
 
 
