@@ -44,8 +44,8 @@ def script(text, path):
 
 
 def notebook(text, path):
-    """The cells one after the other, without outputs: a notebook in git has none."""
-    cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(text)["cells"]]
+    """The cells one after the other, without outputs: a notebook in git has none. On the site, docs/ is the root."""
+    cells = [(cell["cell_type"], "".join(cell["source"]).replace("](../docs/", "](../")) for cell in json.loads(text)["cells"]]
     return "\n\n".join(source if kind == "markdown" else f"```python\n{source}\n```" for kind, source in cells) + "\n"
 
 
