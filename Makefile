@@ -3,7 +3,7 @@
 SETUP_PYTHON := $(or $(shell command -v python3 || command -v python3.12 || command -v python3.11 || command -v python3.10),$(PYTHON))
 BIN := .venv/bin
 
-.PHONY: help demo test test-upstream test-oldest test-wheel fast lint types setup clean
+.PHONY: help demo test test-upstream test-oldest test-wheel fast lint types docs docs-serve setup clean
 
 help:
 	@echo 'make demo   trains a detector on real tree crowns, unweighted and weighted, and shows what the weights did'
@@ -11,6 +11,7 @@ help:
 	@echo 'make test-upstream   the detectors of the zoo on upstream mmdetection 3.3 and mmcv 2.1 (an environment of its own)'
 	@echo 'make test-oldest     the wing for transformers on the last transformers 4, without mmdetection (an environment of its own)'
 	@echo 'make test-wheel      the built wheel with each extra alone, in fresh environments'
+	@echo 'make docs   builds the site into site/               make docs-serve   shows it while you write'
 	@echo 'make setup  only makes .venv                make clean  removes it (pip keeps the compiled mmcv)'
 
 setup:
@@ -43,6 +44,14 @@ lint: setup
 
 types: setup
 	$(BIN)/mypy
+
+# The variable silences the theme's advertisement.
+docs: setup
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet $(ARGS)
+	@echo 'The site is in site/: open site/index.html. Its search needs a server: make docs-serve'
+
+docs-serve: setup
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve $(ARGS)
 
 clean:
 	rm -rf .venv .venv.* .venv-*

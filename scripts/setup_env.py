@@ -23,9 +23,9 @@ import threading
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-# The frameworks of each environment: files of requirements/. `.venv` is the one without a word.
+# The frameworks of each environment, and what only it has: files of requirements/. `.venv` is the one without a word.
 FRAMEWORKS = {
-    "": ("mmdet.txt", "transformers.txt"),
+    "": ("mmdet.txt", "transformers.txt", "site.txt"),
     "upstream": ("mmdet-upstream.txt",),
     "oldest": ("transformers-oldest.txt",),
 }

@@ -30,7 +30,8 @@ class Factor:
 
     Args:
         name: Its name.
-        low, high: Its levels. Default: 0.1 and 1, as for a loss weight.
+        low: Its lower level. Default: 0.1, as for a loss weight.
+        high: Its higher level. Default: 1.
 
     Raises:
         WeightError: The levels are not two different finite numbers.
