@@ -2,6 +2,7 @@
 
 SETUP_PYTHON := $(or $(shell command -v python3 || command -v python3.12 || command -v python3.11 || command -v python3.10),$(PYTHON))
 BIN := .venv/bin
+TRANSFORMERS_DEMO := work_dirs/demo_transformers
 
 .PHONY: help demo test test-upstream test-oldest test-wheel fast lint types docs docs-serve setup clean
 
@@ -17,8 +18,16 @@ help:
 setup:
 	@$(if $(SETUP_PYTHON),,$(error Python 3.10, 3.11 or 3.12 is needed: install it, or name it with make PYTHON=...))PYTHON='$(PYTHON)' $(SETUP_PYTHON) scripts/setup_env.py
 
+# Without a compiler: the example for transformers, in an environment of its own.
+ifeq ($(FRAMEWORK),transformers)
+demo:
+	@PYTHON='$(PYTHON)' $(SETUP_PYTHON) scripts/setup_env.py transformers
+	@.venv-transformers/bin/python -W ignore examples/transformers/train.py --output $(TRANSFORMERS_DEMO) $(ARGS)
+	@.venv-transformers/bin/headweights report $(TRANSFORMERS_DEMO)/unweighted $(TRANSFORMERS_DEMO)/weighted --out $(TRANSFORMERS_DEMO)/report.html
+else
 demo: setup
-	@$(BIN)/headweights demo $(ARGS)
+	@$(if $(filter-out mmdetection,$(FRAMEWORK)),$(error FRAMEWORK is $(FRAMEWORK); it is mmdetection or transformers))$(BIN)/headweights demo $(ARGS)
+endif
 
 test: setup lint types
 	$(BIN)/python -m pytest $(ARGS)

@@ -1,7 +1,8 @@
 """Makes `.venv`: what `make demo` and `make test` run in. Standard library only; runs on any Python 3.
 
-    python3 scripts/setup_env.py [upstream | oldest]
+    python3 scripts/setup_env.py [transformers | upstream | oldest]
 
+With `transformers` it makes `.venv-transformers`, without mmdetection: what `make demo FRAMEWORK=transformers` runs in.
 With `upstream` it makes `.venv-upstream`, with upstream's mmdetection, mmcv and mmengine: what `make test-upstream` runs in.
 With `oldest` it makes `.venv-oldest`, with the last transformers 4 and without mmdetection: what `make test-oldest` runs in.
 
@@ -26,6 +27,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # The frameworks of each environment, and what only it has: files of requirements/. `.venv` is the one without a word.
 FRAMEWORKS = {
     "": ("mmdet.txt", "transformers.txt", "site.txt"),
+    "transformers": ("transformers.txt",),
     "upstream": ("mmdet-upstream.txt",),
     "oldest": ("transformers-oldest.txt",),
 }
@@ -211,7 +213,7 @@ def need_compiler():
     if shutil.which(cxx.split()[0]) is None:
         raise SetupError(
             f"no C++ compiler ({cxx}) to build mmcv's ops with. Install one: apt-get install g++ (Debian, Ubuntu) "
-            "or dnf install gcc-c++ (Fedora)"
+            "or dnf install gcc-c++ (Fedora). Or begin with transformers, which needs none: make demo FRAMEWORK=transformers"
         )
     include = subprocess.check_output(
         [VENV_PYTHON, "-c", "import sysconfig; print(sysconfig.get_path('include'))"], universal_newlines=True
@@ -228,7 +230,8 @@ def need_compiler():
         if "Python.h" in reason:
             raise SetupError(
                 f"Python's headers (Python.h) are missing. Install them: apt-get install python{version}-dev (Debian, "
-                f"Ubuntu) or dnf install python{version}-devel (Fedora)"
+                f"Ubuntu) or dnf install python{version}-devel (Fedora). Or begin with transformers, which needs none: "
+                "make demo FRAMEWORK=transformers"
             )
         first_line = reason.strip().split("\n")[0]
         raise SetupError(f"the C++ compiler {cxx} does not work: {first_line}")

@@ -23,7 +23,7 @@ from headweights.mmdet.config import is_weight_hook, read_config, weight_hooks, 
 from headweights.report.effects import effects_figure
 from headweights.search import Effects
 from headweights.tune.plan import GREATER, Plan, validation_is_test
-from headweights.tune.screening import FOUND, is_short
+from headweights.tune.screening import FOUND, LEVELS, is_short
 from headweights.tune.space import rounded
 from headweights.tune.study import KIND, OWN, REASON, UNWEIGHTED, StudyStatus, status_of
 
@@ -119,7 +119,7 @@ def best_table(plan: Plan, status: StudyStatus, metric: str) -> Table:
         table.add_column(heading, justify="left" if not heading else "right")
     for place, trial in enumerate(ranked(status.complete, plan.rule)):
         kind = str(trial.user_attrs.get(KIND, ""))
-        if place < _MOST_ROWS or kind in (*BASELINES, FOUND):
+        if place < _MOST_ROWS or kind in (*BASELINES, FOUND, LEVELS):
             weights = [f"{rounded(trial.params[name]):g}" for name in plan.space.parameters]
             table.add_row(str(trial.number), f"{trial.value:.4g}", *weights, kind, style="bold" if place == 0 else "")
     return table

@@ -23,7 +23,7 @@ from headweights.search import Screening
 from headweights.tune.plan import GREATER, Plan, make_plan
 from headweights.tune.process import run_worker
 from headweights.tune.result import TrialProgress, best_table, block_to_paste, conclusions, ranked, write_charts, write_config
-from headweights.tune.screening import begin_screening, screened, screening_in_words
+from headweights.tune.screening import FOUND, begin_screening, screened, screening_in_words
 from headweights.tune.study import METRIC, REASON, begin, load, open_storage, recover, status_of
 from headweights.tune.worker import Job, Worker, environment_of
 
@@ -203,7 +203,7 @@ def _close(console: Console, plan: Plan, study: optuna.Study, folder: Path) -> N
         state = screened(plan, study)
         effects, said = state.effects, [*screening_in_words(plan, study, metric)]
         if effects is not None:
-            table = Screening(effects, state.found).table()
+            table = Screening(effects, state.found[FOUND]).table()
             table.caption = None  # it is among the sentences
             console.print(table)
         for line in said:

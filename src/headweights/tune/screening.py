@@ -14,7 +14,8 @@ from headweights.tune.plan import GREATER, Plan
 from headweights.tune.study import KIND
 
 # Kinds of trials.
-SCREENING, FOUND = "screening", "found by the screening"
+SCREENING = "screening"
+FOUND, LEVELS = "found by the screening", "every weight at its better level"
 # User attribute of the study: whether its screening is folded over.
 _FOLD_OVER = "fold-over"
 _PENDING = (TrialState.WAITING, TrialState.RUNNING)
@@ -42,9 +43,9 @@ class Screened:
         return self.finished == self.runs
 
     @property
-    def found(self) -> dict[str, float]:
-        """The better level of every parameter that matters, and 1 for the others. Empty without effects."""
-        return self.effects.best() if self.effects else {}
+    def found(self) -> dict[str, dict[str, float]]:
+        """What to train, by kind: the better level of every parameter that matters and 1 for the others, or that of each one."""
+        return {FOUND: self.effects.best(), LEVELS: self.effects.best(otherwise=None)} if self.effects else {}
 
     @property
     def without_effect(self) -> list[str]:
@@ -89,12 +90,13 @@ def screened(plan: Plan, study: optuna.Study) -> Screened:
     return Screened(len(outcomes), len(finished), effects, len(finished) - len(values))
 
 
-def enqueue_found(plan: Plan, study: optuna.Study, found: Mapping[str, float]) -> bool:
-    """Puts what the screening found into the queue, unless the study has trained it at full length. Returns whether it did."""
-    known = any(_parameters(trial) == found and not is_short(plan, trial) for trial in study.get_trials(deepcopy=False))
-    if not known:
-        study.enqueue_trial(dict(found), user_attrs={KIND: FOUND})
-    return not known
+def enqueue_found(plan: Plan, study: optuna.Study, found: Mapping[str, Mapping[str, float]]) -> bool:
+    """Puts what the screening found into the queue. Returns whether there is some that the study has not at full length."""
+    known = [_parameters(trial) for trial in study.get_trials(deepcopy=False) if not is_short(plan, trial)]
+    new = {kind: dict(parameters) for kind, parameters in found.items() if parameters not in known}
+    for kind, parameters in new.items():
+        study.enqueue_trial(parameters, user_attrs={KIND: kind}, skip_if_exists=plan.fraction == 1)
+    return bool(new)
 
 
 def is_screening(plan: Plan, study: optuna.Study, parameters: Mapping[str, float]) -> bool:

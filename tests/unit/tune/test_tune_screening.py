@@ -15,6 +15,7 @@ from headweights.search import Design
 from headweights.tune.plan import LESS, Plan, make_plan
 from headweights.tune.screening import (
     FOUND,
+    LEVELS,
     SCREENING,
     begin_screening,
     can_run_more,
@@ -88,12 +89,14 @@ def test_when_all_are_trained_it_says_what_matters(plan: Plan, study: optuna.Stu
     state = screened(plan, study)
     assert state.is_finished and state.effects is not None and state.failed == 0
     best = {name: 0.1 if CLS in name else 1.0 for name in plan.space.parameters}
-    assert state.found == best and len(state.without_effect) == 3
+    assert state.found[FOUND] == best and len(state.without_effect) == 3
+    assert state.found[LEVELS] == {name: 0.1 if effect.size < 0 else 1.0 for name, effect in state.effects.by_name.items()}
     said = " ".join(screening_in_words(plan, study, "mAP"))
     assert "What 8 trainings say of mAP:" in said and f"rendered: {CLS}: 0.1 instead of 1 gains 0.17" in said
     assert enqueue_found(plan, study, state.found) and not enqueue_found(plan, study, state.found)
-    (found,) = waiting(study)
+    found, *levels = waiting(study)
     assert found.system_attrs["fixed_params"] == best and found.user_attrs == {KIND: FOUND}
+    assert [trial.user_attrs for trial in levels] in ([], [{KIND: LEVELS}])  # the screening may have trained it
 
 
 def test_a_trial_in_training_is_waited_for_and_a_failed_one_counts_as_the_worst(plan: Plan, study: optuna.Study) -> None:
@@ -121,7 +124,7 @@ def test_where_less_is_better(plan: Plan, tmp_path: Path) -> None:
     while waiting(study):
         train(plan, study, lambda parameters: -value(parameters))
     state = screened(plan, study)
-    assert state.found == {name: 0.1 if CLS in name else 1.0 for name in plan.space.parameters}
+    assert state.found[FOUND] == {name: 0.1 if CLS in name else 1.0 for name in plan.space.parameters}
     assert "of which less is better" in " ".join(screening_in_words(plan, study, "loss"))
 
 
@@ -129,7 +132,7 @@ def test_where_nothing_matters_it_says_so(plan: Plan, study: optuna.Study) -> No
     while waiting(study):
         train(plan, study, lambda _: 0.25)
     state = screened(plan, study)
-    assert state.found == plan.space.unweighted and len(state.without_effect) == 4
+    assert state.found[FOUND] == plan.space.unweighted and len(state.without_effect) == 4
     assert "so the search ends here" in " ".join(screening_in_words(plan, study, "mAP"))
 
 
