@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mixtures import crowns, digits, incomplete, letters
+from headweights.demo.digits import digits, letters
+from mixtures import crowns, incomplete
 
 Weights = Mapping[str, Mapping[str, float]]
 
