@@ -1,4 +1,4 @@
-"""Tree crowns: few real aerial tiles and many rendered ones, from the data of `headweights demo`.
+"""Tree crowns: few real aerial tiles and many rendered ones, from the data of `headweights demo crowns`.
 
     real       few tiles, photographed at one place in Yellowstone, with hand-drawn boxes
     rendered   many synthetic tiles, with exact boxes and a wrong appearance

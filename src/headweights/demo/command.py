@@ -8,6 +8,8 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
+from headweights.demo.demos import DEMOS
+
 
 class Mix(str, Enum):
     """The names of the demos."""
@@ -22,13 +24,15 @@ NEEDED = {
     Mix.DIGITS: {**FRAMEWORK, "sklearn": "pip install scikit-learn"},
     Mix.CROWNS: {**FRAMEWORK, "deepforest": "pip install deepforest --no-deps"},
 }
+# For the help.
+ITERATIONS = ", ".join(f"{one.iterations} for {name}" for name, one in DEMOS.items())
 
 
 def demo(
     mix: Annotated[
         Mix, typer.Argument(help="digits: handwritten digits in scenes, with wrong labels and wrong boxes. crowns: tree crowns.")
     ] = Mix.DIGITS,
-    iters: Annotated[int | None, typer.Option(min=1, help="Training iterations of each run; default 150, crowns 450.")] = None,
+    iters: Annotated[int | None, typer.Option(min=1, help=f"Training iterations of each run; default {ITERATIONS}.")] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the data and of all trainings.")] = 0,
     work_dir: Annotated[Path | None, typer.Option(help="Folder for all files; default work_dirs/demo/<mix>.")] = None,
 ) -> None:
@@ -36,7 +40,6 @@ def demo(
     for module, command in NEEDED[mix].items():
         if find_spec(module) is None:
             _stop(f"the demo needs {module}: {command}")
-    from headweights.demo.demos import DEMOS
     from headweights.demo.processes import TrainingError
     from headweights.demo.run import run_demo
 

@@ -91,7 +91,7 @@ class Training:
 
 
 @contextlib.contextmanager
-def training(job: Job) -> Iterator[Training]:
+def started(job: Job) -> Iterator[Training]:
     """Starts the process of a training. On leaving, the process is stopped if it has not finished."""
     job.work_dir.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("spawn")
@@ -162,15 +162,12 @@ def _work(connection: Connection, screen: Path) -> None:
         open(screen, "w", encoding="utf-8") as log,
         contextlib.redirect_stdout(log),
         contextlib.redirect_stderr(log),
-        # Nobody listens any more.
-        contextlib.suppress(EOFError, BrokenPipeError),
     ):
         try:
             from headweights.demo.training import train
 
             connection.send(train(connection.recv(), connection.send))
-        except (EOFError, BrokenPipeError):
-            raise
         except Exception as error:
             traceback.print_exc()
-            connection.send(f"{type(error).__name__}: {error}")
+            with contextlib.suppress(OSError):  # nobody may be left to listen
+                connection.send(f"{type(error).__name__}: {error}")

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from headweights.demo.config import config_path
 from headweights.demo.demos import Demo
-from headweights.demo.processes import Job, Trained, follow, training
+from headweights.demo.processes import Job, Trained, follow, started
 from headweights.demo.scenes import DataSet
 
 # The files and folders in a work directory.
@@ -53,12 +53,12 @@ def run_demo(console: Console, demo: Demo, *, iters: int | None = None, seed: in
     runs = [job(demo.unweighted, RUNS[0], target=demo.target), job(demo.weighted, RUNS[1], target=demo.target)]
     with contextlib.ExitStack() as processes:
         # Processes load mmdetection while there is something else to do.
-        first = [processes.enter_context(training(one)) for one in pretrainings]
+        first = [processes.enter_context(started(one)) for one in pretrainings]
         with console.status("making the data sets"):
             data_sets = demo.make_data(work_dir / DATA, seed)
         show_data(console, data_sets)
         show_weights(console, runs[1].config)
-        then = [processes.enter_context(training(one)) for one in runs]
+        then = [processes.enter_context(started(one)) for one in runs]
         with _progress_bar(console) as progress:
             for pretrained in follow(first, progress):
                 pretrained.checkpoint.replace(work_dir / DATA / PRETRAINED)

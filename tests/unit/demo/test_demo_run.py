@@ -44,7 +44,7 @@ def test_digits_from_data_to_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     text, configs = ran("digits", tmp_path / "run", iters=1)
 
     # What is wrong with each data set, the block, what came out, in all and by class, what the study says.
-    assert re.search(r"wrong_labels *│ training *│ boxes are correct, every label is random *│ *8 │ *\d\d", text)
+    assert re.search(r"wrong_labels *│ training *│ boxes right, labels random *│ *8 │ *\d\d", text)
     assert 'wrong_labels={"roi_head.bbox_head.loss_cls": 0.1}' in text
     for row in ("mAP", "AP50", *(f"AP of {name}" for name in digits.CLASSES)):
         assert re.search(row + r" *(│ *[01]\.\d\d\d *){2}│", text)

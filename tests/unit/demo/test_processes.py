@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from headweights.demo.processes import SCREEN_LOG, Job, TrainingError, follow, training
+from headweights.demo.processes import SCREEN_LOG, Job, TrainingError, follow, started
 from headweights.demo.run import _progress_bar
 
 
@@ -13,7 +13,7 @@ from headweights.demo.run import _progress_bar
 def test_an_error_is_told_with_the_name_of_the_run_and_its_log(tmp_path: Path) -> None:
     job = Job(tmp_path / "nowhere.py", tmp_path, tmp_path / "broken", iters=1, seed=0)
     with (
-        training(job) as one,
+        started(job) as one,
         _progress_bar(Console(quiet=True)) as progress,
         pytest.raises(TrainingError, match=r"(?s)'broken' failed: FileNotFoundError: .*nowhere\.py.*screen\.log has its output"),
     ):
@@ -23,7 +23,7 @@ def test_an_error_is_told_with_the_name_of_the_run_and_its_log(tmp_path: Path) -
 
 def test_a_process_that_ends_is_told(tmp_path: Path) -> None:
     job = Job(tmp_path / "nowhere.py", tmp_path, tmp_path / "killed", iters=1, seed=0)
-    with training(job) as one, _progress_bar(Console(quiet=True)) as progress:
+    with started(job) as one, _progress_bar(Console(quiet=True)) as progress:
         one.process.kill()
         one.process.join()
         with pytest.raises(TrainingError, match="'killed' failed: its process ended"):

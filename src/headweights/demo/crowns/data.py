@@ -33,7 +33,7 @@ def make_data(folder: Path, seed: int) -> list[DataSet]:
     held_out = (tile for place in HELD_OUT_PLACES for tile in cut_tiles(read_photograph(place), HELD_OUT_TILE))
     sources = (
         ("real", "training", f"photographs, {REAL_PLACE}", _real(seed)),
-        ("rendered", "training", "made by this demo: exact boxes, but crowns look different", _rendered(seed)),
+        ("rendered", "training", "exact boxes, but crowns look wrong", _rendered(seed)),
         ("held_out", "test", f"photographs, {', '.join(HELD_OUT_PLACES)}", held_out),
     )
     return [DataSet(folder / name, use, content, *write(tiles, folder / name, CLASSES)) for name, use, content, tiles in sources]

@@ -6,18 +6,18 @@ from headweights.demo.digits import digits, letters
 from headweights.demo.scenes import DataSet, write
 
 CONTENTS = {
-    "clean": "labels and boxes are correct",
-    "wrong_labels": "boxes are correct, every label is random",
-    "wrong_boxes": "labels are correct, every box is shifted and stretched",
+    "clean": "labels and boxes right",
+    "wrong_labels": "boxes right, labels random",
+    "wrong_boxes": "labels right, boxes moved",
 }
 
 
 def make_data(folder: Path, seed: int) -> list[DataSet]:
     """Writes `letters`, `clean`, `wrong_labels`, `wrong_boxes` and `held_out` to `folder`. The same seed gives the same data."""
     sources = (
-        ("letters", "pretraining", "printed letters, all correct", letters.letter_scenes(letters.SCENES, seed), letters.CLASSES),
+        ("letters", "pretraining", "printed letters, all right", letters.letter_scenes(letters.SCENES, seed), letters.CLASSES),
         *((name, "training", CONTENTS[name], scenes, digits.CLASSES) for name, scenes in digits.training_scenes(seed).items()),
-        ("held_out", "test", "digits of other writers, all correct", digits.held_out_scenes("test"), digits.CLASSES),
+        ("held_out", "test", "other handwriting, all right", digits.held_out_scenes("test"), digits.CLASSES),
     )
     return [
         DataSet(folder / name, use, content, *write(scenes, folder / name, classes))
