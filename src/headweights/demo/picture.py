@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from headweights.demo.scenes import DataSet, Image
 WIDTH, TITLE, GAP = 420, 40, 10
 # Blue, green, red.
 GIVEN, RIGHT, WRONG, INK = (80, 220, 255), (90, 230, 90), (90, 90, 255), (30, 30, 30)
+# The number of held-out images.
+SHOWN = 2
 # A detection is right if it overlaps an object of its class by at least this intersection over union.
 OVERLAP = 0.5
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -41,19 +43,21 @@ class Box:
 
 @dataclass(frozen=True)
 class Annotated:
-    """The image of a data set with the most classes and, among those, the most boxes."""
+    """An image of a data set: its number, its file and its boxes."""
 
     number: int
-    image: Image
+    file: Path
     boxes: list[Box]
-    classes: dict[int, str]
+
+
+Judged = list[tuple[Box, tuple[int, int, int]]]
 
 
 def write_picture(data_sets: Sequence[DataSet], runs: Sequence[Path], out: Path) -> Path:
-    """Writes a picture of two rows: an annotated image of each training set, and one held-out image.
+    """Writes a picture: an annotated image of each training set, and below it held-out images with what each run finds.
 
-    The held-out image is shown with its true boxes and with the detections of each run: the most confident ones, as many as there
-    are true boxes. Detections with the right class and place are green, the others red.
+    A run shows one detection in a place, the most confident one, and as many in an image as there are true boxes. Those with the
+    right class and place are green, the others red. The titles count them in all held-out images.
 
     Args:
         data_sets: The last one is held out.
@@ -64,49 +68,57 @@ def write_picture(data_sets: Sequence[DataSet], runs: Sequence[Path], out: Path)
         OSError: The file could not be written.
     """
     *others, held_out = data_sets
-    learnt = [(f"{data.folder.name}, training", annotated(data)) for data in others if data.use == "training"]
-    named = len(learnt[0][1].classes) > 1
-    first = [panel(title, one.image, [(box, GIVEN) for box in one.boxes], named) for title, one in learnt]
-    shown = annotated(held_out)
-    second = [panel("held out, true boxes", shown.image, [(box, GIVEN) for box in shown.boxes], named)]
-    for run in runs:
-        found = judged(detections(run, shown), shown.boxes)
-        right = sum(colour == RIGHT for _, colour in found)
-        second.append(panel(f"{run.name}: {right} of {len(shown.boxes)} right", shown.image, found, named))
-    if not cv2.imwrite(str(out), _rows(first, second), [cv2.IMWRITE_JPEG_QUALITY, 90]):
+    images, classes = annotated(held_out)
+    named = len(classes) > 1
+    learnt = {data.folder.name: annotated(data)[0][0] for data in others if data.use == "training"}
+    rows = [[panel(image, given(image), named, f"{name}, training") for name, image in learnt.items()]]
+    found = {run.name: detections(run, images, classes) for run in runs}
+    objects = sum(len(image.boxes) for image in images)
+    right = {run: sum(colour == RIGHT for judgement in by.values() for _, colour in judgement) for run, by in found.items()}
+    titles = ["held out, true boxes", *(f"{run}: {count} of all {objects} right" for run, count in right.items())]
+    for image in images[:SHOWN]:
+        drawn = [given(image), *(by[image.number] for by in found.values())]
+        rows.append([panel(image, boxes, named, title) for boxes, title in zip(drawn, titles)])
+        titles = [""] * len(titles)
+    if not cv2.imwrite(str(out), _stacked(rows), [cv2.IMWRITE_JPEG_QUALITY, 90]):
         raise OSError(f"could not write {out}")
     return out
 
 
-def annotated(data: DataSet) -> Annotated:
-    """An image of a data set with its boxes."""
+def annotated(data: DataSet) -> tuple[list[Annotated], dict[int, str]]:
+    """The images of a data set and its classes. Those with the most classes and, among them, the most boxes come first."""
     content = json.loads((data.folder / "annotations.json").read_text(encoding="utf-8"))
     classes = {row["id"]: row["name"] for row in content["categories"]}
-    boxes: dict[int, list[Box]] = {image["id"]: [] for image in content["images"]}
+    images = {row["id"]: Annotated(row["id"], data.folder / "images" / row["file_name"], []) for row in content["images"]}
     for row in content["annotations"]:
         if not row["iscrowd"]:
-            boxes[row["image_id"]].append(Box(classes[row["category_id"]], *row["bbox"]))
-    chosen = max(content["images"], key=lambda image: (len({b.name for b in boxes[image["id"]]}), len(boxes[image["id"]])))
-    path = data.folder / "images" / chosen["file_name"]
-    image = cv2.imread(str(path))
-    if image is None:
-        raise OSError(f"could not read {path}")
-    return Annotated(chosen["id"], np.asarray(image, dtype=np.uint8), boxes[chosen["id"]], classes)
+            images[row["image_id"]].boxes.append(Box(classes[row["category_id"]], *row["bbox"]))
+    return sorted(images.values(), key=lambda image: (-len({box.name for box in image.boxes}), -len(image.boxes))), classes
 
 
-def detections(run: Path, shown: Annotated) -> list[Box]:
-    """The most confident detections of a run in an image, as many as it has boxes."""
+def detections(run: Path, images: Sequence[Annotated], classes: Mapping[int, str]) -> dict[int, Judged]:
+    """By the number of each image, the most confident detections of a run, as many as the image has boxes."""
     file = run / "held_out.bbox.json"
+    found: dict[int, list[Box]] = {image.number: [] for image in images}
     # Without any detection there is no file.
     rows = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
-    rows = sorted((row for row in rows if row["image_id"] == shown.number), key=lambda row: -row["score"])
-    return [Box(shown.classes[row["category_id"]], *row["bbox"]) for row in rows[: len(shown.boxes)]]
+    for row in sorted(rows, key=lambda row: -row["score"]):
+        box = Box(classes[row["category_id"]], *row["bbox"])
+        # A detector may find several classes in one place.
+        if all(box.overlaps(other) < OVERLAP for other in found[row["image_id"]]):
+            found[row["image_id"]].append(box)
+    return {image.number: judged(found[image.number][: len(image.boxes)], image.boxes) for image in images}
 
 
-def judged(found: Sequence[Box], boxes: Sequence[Box]) -> list[tuple[Box, tuple[int, int, int]]]:
+def given(image: Annotated) -> Judged:
+    """The boxes of an image in the colour of annotations."""
+    return [(box, GIVEN) for box in image.boxes]
+
+
+def judged(found: Sequence[Box], boxes: Sequence[Box]) -> Judged:
     """Each detection with the colour that says whether it is right. An object is found once."""
     left = list(boxes)
-    result = []
+    result: Judged = []
     for box in found:
         match = max((one for one in left if one.name == box.name), key=box.overlaps, default=None)
         right = match is not None and box.overlaps(match) >= OVERLAP
@@ -116,17 +128,20 @@ def judged(found: Sequence[Box], boxes: Sequence[Box]) -> list[tuple[Box, tuple[
     return result
 
 
-def panel(title: str, image: Image, boxes: Sequence[tuple[Box, tuple[int, int, int]]], named: bool) -> Image:
-    """An image with boxes in colours, their names if they are `named`, and a title above it."""
-    scale = WIDTH / image.shape[1]
-    picture = cv2.resize(image, (WIDTH, round(image.shape[0] * scale)), interpolation=cv2.INTER_CUBIC)
+def panel(image: Annotated, boxes: Judged, named: bool, title: str) -> Image:
+    """An image with boxes in colours and, if they are `named`, their names. A title, if there is one, stands above it."""
+    picture = cv2.imread(str(image.file))
+    if picture is None:
+        raise OSError(f"could not read {image.file}")
+    scale = WIDTH / picture.shape[1]
+    picture = cv2.resize(picture, (WIDTH, round(picture.shape[0] * scale)), interpolation=cv2.INTER_CUBIC)
     for box, colour in boxes:
         corner = round(box.left * scale), round(box.top * scale)
         cv2.rectangle(picture, corner, (round((box.left + box.width) * scale), round((box.top + box.height) * scale)), colour, 2)
     for box, colour in boxes if named else ():
         _write(picture, box.name, (round(box.left * scale), round(box.top * scale)), colour)
-    heading = np.full((TITLE, WIDTH, 3), 255, np.uint8)
-    cv2.putText(heading, title, (4, 27), _FONT, 0.7, INK, 1, cv2.LINE_AA)
+    heading = np.full((TITLE if title else GAP, WIDTH, 3), 255, np.uint8)
+    cv2.putText(heading, title, (4, 27), _FONT, 0.65, INK, 1, cv2.LINE_AA)
     return np.vstack([heading, picture])
 
 
@@ -139,7 +154,7 @@ def _write(picture: Image, text: str, corner: tuple[int, int], colour: tuple[int
     cv2.putText(picture, text, (left + 3, bottom - 5), _FONT, 0.6, INK, 1, cv2.LINE_AA)
 
 
-def _rows(*rows: Sequence[Image]) -> Image:
+def _stacked(rows: Sequence[Sequence[Image]]) -> Image:
     """Puts panels side by side in rows. Where panels of a row differ in height or rows in width, the rest is white."""
     width = max(len(row) for row in rows) * (WIDTH + GAP) - GAP
     lines = []

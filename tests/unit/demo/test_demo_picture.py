@@ -41,12 +41,12 @@ def test_every_training_set_and_every_run_has_a_panel(tmp_path: Path) -> None:
     sets = [DataSet(tmp_path / n, use, "", *write([empty, full], tmp_path / n, ("one", "two"))) for n, use in uses.items()]
     runs = [tmp_path / "finds", tmp_path / "misses"]
     runs[0].mkdir()
-    # The second box is not among the two most confident ones.
-    rows = [("one", [8, 8, 8, 16], 0.9), ("one", [0, 0, 4, 4], 0.8), ("two", [16, 8, 14, 16], 0.7)]
+    # The second row is in the place of the first one. The last one is not among the two most confident others.
+    rows = [("one", [8, 8, 8, 16], 0.9), ("two", [8, 8, 8, 14], 0.8), ("one", [0, 0, 4, 4], 0.7), ("two", [16, 8, 14, 16], 0.6)]
     found = [dict(image_id=1, category_id=name == "two", bbox=box, score=score) for name, box, score in rows]
     (runs[0] / "held_out.bbox.json").write_text(json.dumps(found))
     picture = cv2.imread(str(write_picture(sets, runs, tmp_path / "picture.png")))
-    assert picture.shape == (2 * (TITLE + WIDTH), 3 * WIDTH + 2 * GAP, 3)
+    assert picture.shape == (2 * (TITLE + WIDTH) + GAP + WIDTH, 3 * WIDTH + 2 * GAP, 3)
 
     def drawn(row: int, column: int, colour: tuple[int, int, int]) -> bool:
         top, left = row * (TITLE + WIDTH) + TITLE, column * (WIDTH + GAP)
