@@ -8,14 +8,18 @@ The last one needs Chromium.
 from __future__ import annotations
 
 import shutil
-import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 import cv2
 import numpy as np
 from rich.console import Console
 from rich.text import Text
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
 
 from headweights.demo.demos import DEMOS
 from headweights.demo.run import PICTURE, REPORT, run_demo
@@ -23,7 +27,7 @@ from headweights.demo.run import PICTURE, REPORT, run_demo
 ROOT = Path(__file__).resolve().parents[1]
 DOCS, WORK_DIR = ROOT / "docs", ROOT / "work_dirs" / "demo" / "digits"
 # Columns of the output; pixels of a half of the report.
-WIDTH, WINDOW = 92, "800,760"
+WIDTH, WINDOW = 92, "800,1160"
 
 
 def main() -> None:
@@ -45,21 +49,34 @@ def write_output(text: str) -> None:
     tables.save_svg(str(DOCS / "demo.svg"), title="headweights demo")
 
 
-def write_screenshot(page: Path, out: Path) -> None:
+def write_screenshot(report: Path, out: Path) -> None:
     """Writes a picture of the report: its top, and beside it the losses."""
-    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if browser is None:
-        raise SystemExit(f"no Chromium on this machine (Debian: apt-get install chromium): {out} was not made")
-    # A virtual time in which the charts are drawn.
-    options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--virtual-time-budget=20000"]
-    halves = []
+    browser, driver_path = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
+    if browser is None or driver_path is None:
+        raise SystemExit(f"no Chromium on this machine (Debian: apt-get install chromium chromium-driver): {out} was not made")
     with tempfile.TemporaryDirectory() as folder:
-        for anchor in ("", "#losses"):
-            half = Path(folder) / "half.png"
-            shot = [f"--window-size={WINDOW}", f"--screenshot={half}", f"--user-data-dir={folder}/profile"]
-            subprocess.run([browser, *options, *shot, page.as_uri() + anchor], check=True, capture_output=True)
-            halves.append(cv2.imread(str(half)))
-    cv2.imwrite(str(out), np.hstack(halves))
+        page = Path(folder) / "report.html"
+        # Paths as a reader has them.
+        page.write_text(report.read_text(encoding="utf-8").replace(f"{WORK_DIR}/", ""), encoding="utf-8")
+        options = webdriver.ChromeOptions()
+        options.binary_location = browser
+        for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--window-size={WINDOW}"):
+            options.add_argument(argument)
+        driver = webdriver.Chrome(options=options, service=Service(driver_path))
+        try:
+            driver.get(page.as_uri())
+            halves = [driver.get_screenshot_as_png()]
+            driver.execute_script("document.getElementById('losses').scrollIntoView()")
+            # Charts are drawn when they come into view.
+            WebDriverWait(driver, 60).until(
+                lambda d: d.find_elements(By.CSS_SELECTOR, "#losses .js-plotly-plot .scatterlayer path")
+            )
+            time.sleep(5)
+            halves.append(driver.get_screenshot_as_png())
+        finally:
+            driver.quit()
+    images = [cv2.imdecode(np.frombuffer(half, np.uint8), cv2.IMREAD_COLOR) for half in halves]
+    cv2.imwrite(str(out), np.hstack(images))
 
 
 if __name__ == "__main__":
