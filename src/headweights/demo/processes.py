@@ -159,7 +159,8 @@ def _work(connection: Connection, screen: Path) -> None:
     # More threads would gain little in such narrow detectors, and wait for each other beside other work.
     os.environ["OMP_NUM_THREADS"] = "1"
     with (
-        open(screen, "w", encoding="utf-8") as log,
+        # By lines: the process is stopped as soon as it has told its error.
+        open(screen, "w", encoding="utf-8", buffering=1) as log,
         contextlib.redirect_stdout(log),
         contextlib.redirect_stderr(log),
     ):
