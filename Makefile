@@ -7,7 +7,8 @@ TRANSFORMERS_DEMO := work_dirs/demo_transformers
 .PHONY: help demo test test-upstream test-oldest test-wheel fast lint types docs docs-serve setup clean
 
 help:
-	@echo 'make demo   trains a detector on real tree crowns, unweighted and weighted, and shows what the weights did'
+	@echo 'make demo   trains a detector on a mix of data sets, unweighted and weighted, and shows what the weights did'
+	@echo '            (digits with wrong labels and boxes; make demo ARGS=crowns: real and rendered tree crowns)'
 	@echo 'make test   lint, types, all tests          make fast   the same without the slow tests'
 	@echo 'make test-upstream   the detectors of the zoo on upstream mmdetection 3.3 and mmcv 2.1 (an environment of its own)'
 	@echo 'make test-oldest     the wing for transformers on the last transformers 4, without mmdetection (an environment of its own)'

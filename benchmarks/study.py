@@ -4,7 +4,7 @@
 
 Trains every arm of every setting with every seed, one run per core, and writes tables and figures of the results to
 FOLDER/study.md. The folder of each run has its config, log and result, so the same command resumes a stopped study. --publish
-also updates docs/study.md and the README; --no-train only uses existing results.
+also updates docs/study.md; --no-train only uses existing results.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def study(
     seeds: Annotated[int, typer.Option(min=2, help="Seeds of every arm.")] = 5,
     workers: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = os.cpu_count() or 1,
     training: Annotated[bool, typer.Option("--train/--no-train", help="Whether to start runs without a result.")] = True,
-    publish: Annotated[bool, typer.Option("--publish", help="Update docs/study.md and the README with the results.")] = False,
+    publish: Annotated[bool, typer.Option("--publish", help="Update docs/study.md with the results.")] = False,
 ) -> None:
     """Train all arms with all seeds, and write the results."""
     console = Console()
@@ -69,8 +69,7 @@ def show(arms: list[Plan], out: Path, seeds: int, publish: bool, console: Consol
     results = [{"arm": str(o.plan.folder), **run} for o in found for run in o.runs.values()]
     (out / "study.json").write_text("[\n" + ",\n".join(map(json.dumps, results)) + "\n]\n", encoding="utf-8")
     if publish:
-        for page in (ROOT / "docs/study.md", ROOT / "README.md"):
-            put(page, made)
+        put(ROOT / "docs/study.md", made)
         for made_file in [out / "study.json", *(out / "pictures").glob("*.svg")]:
             shutil.copy(made_file, ROOT / "docs" / made_file.name)
 

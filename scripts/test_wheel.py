@@ -232,11 +232,13 @@ def transformers(make, wheel, data):
 
 
 def demo(make, wheel, data):
-    """headweights[mmdet] and deepforest's pictures: both trainings of the demo, two iterations each."""
+    """headweights[demo] and deepforest's pictures: the trainings of both demos, two iterations each."""
     env = make("demo")
-    env.install(wheel + "[mmdet]")
+    env.install(wheel + "[demo]")
     env.install("--no-deps", "deepforest")
-    env("headweights", "demo", "--iters", "2", "--work-dir", data("demo"), said=["unweighted", "weighted", "report.html"])
+    for mix in ("digits", "crowns"):
+        folder = data(f"demo_{mix}")
+        env("headweights", "demo", mix, "--iters", "2", "--work-dir", folder, said=["unweighted", "weighted", "report.html"])
 
 
 def tune(make, wheel, data):

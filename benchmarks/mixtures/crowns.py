@@ -1,4 +1,4 @@
-"""Tree crowns: few real aerial tiles and many rendered ones, from the data of `headweights demo`.
+"""Tree crowns: few real aerial tiles and many rendered ones, from the data of `headweights demo crowns`.
 
     real       few tiles, photographed at one place in Yellowstone, with hand-drawn boxes
     rendered   many synthetic tiles, with exact boxes and a wrong appearance
@@ -10,17 +10,16 @@ one in Florida and one in California.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from headweights.demo.annotated import AnnotatedImage
-from headweights.demo.data import HELD_OUT_PLACES, HELD_OUT_TILE, LEAST_CROWNS, REAL_PLACE
-from headweights.demo.photographs import cut_tiles, read_photograph
-from headweights.demo.render import render_crowns
-from mixtures.scenes import Scene, write
+from headweights.demo.crowns.data import CLASSES, HELD_OUT_PLACES, HELD_OUT_TILE, LEAST_CROWNS, REAL_PLACE
+from headweights.demo.crowns.photographs import cut_tiles, read_photograph
+from headweights.demo.crowns.render import render_crowns
+from headweights.demo.scenes import Scene, write
 
-CLASSES = ("tree",)
 SIZES = {"real": 16, "rendered": 160}
 TILE = 96
 # Every third tile of the photograph is for validation, whatever the seed.
@@ -43,10 +42,10 @@ def make_held_out(folder: Path) -> None:
     _write((tile for place in places for tile in cut_tiles(place, HELD_OUT_TILE)), folder / "test")
 
 
-def _stands() -> list[AnnotatedImage]:
+def _stands() -> list[Scene]:
     return [tile for tile in cut_tiles(read_photograph(REAL_PLACE), TILE) if len(tile.boxes) >= LEAST_CROWNS]
 
 
-def _write(tiles: Iterable[AnnotatedImage], folder: Path) -> None:
-    scenes = (Scene(tile.image, tile.boxes, np.zeros(len(tile.boxes), dtype=np.int64), ignored=tile.ignored) for tile in tiles)
-    write(scenes, folder, CLASSES)
+def _write(tiles: Iterable[Scene], folder: Path) -> None:
+    # Files are numbered, whatever the places.
+    write((replace(tile, name=None) for tile in tiles), folder, CLASSES)

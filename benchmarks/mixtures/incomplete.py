@@ -25,8 +25,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mixtures.digits import CLASSES, scenes_of
-from mixtures.scenes import Scene, write
+from headweights.demo.digits.digits import CLASSES, scenes_of
+from headweights.demo.scenes import Scene, write
 
 # The number of scenes that are fully annotated, and of every other data set.
 FULL, INCOMPLETE = 10, 400

@@ -1,4 +1,4 @@
-"""Makes the tables and figures of docs/study.md and the README from the results."""
+"""Makes the tables and figures of docs/study.md from the results."""
 
 from __future__ import annotations
 

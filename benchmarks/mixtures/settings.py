@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mixtures import crowns, digits, incomplete, letters
+from headweights.demo.digits import digits, letters
+from mixtures import crowns, incomplete
 
 Weights = Mapping[str, Mapping[str, float]]
 
@@ -109,9 +110,9 @@ SETTINGS = {
         iterations=200,
         trials=5,
         learning_rates={"faster-rcnn": 2e-3, "atss": 1e-3},
-        # The demo's weights. Rendered crowns have the right size and exact boxes, but look wrong. In the RPN head the weight
-        # of a rendered tile is 0.45 times that of a real one. In classification both data sets have the same total (160 x 0.1
-        # = 16 x 1).
+        # The weights of `headweights demo crowns`. Rendered crowns have the right size and exact boxes, but look wrong. In the
+        # RPN head the weight of a rendered tile is 0.45 times that of a real one. In classification both data sets have the same
+        # total (160 x 0.1 = 16 x 1).
         reasoned={
             "faster-rcnn": {
                 "rendered": {

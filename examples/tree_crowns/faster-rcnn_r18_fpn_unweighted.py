@@ -1,12 +1,12 @@
 # Faster R-CNN on a mix of real and rendered tree crowns: a stock mmdetection config without weights.
 #
-# `headweights demo` makes the data and trains this config. Afterwards you can also train it with mmdetection's tools:
+# `headweights demo crowns` makes the data and trains this config. Afterwards you can also train it with mmdetection's tools:
 #     python tools/train.py examples/tree_crowns/faster-rcnn_r18_fpn_unweighted.py
 # It is small on purpose: two CPU cores train it in minutes.
 _base_ = ['mmdet::_base_/models/faster-rcnn_r50_fpn.py', 'mmdet::_base_/default_runtime.py']
 
-# The folder with the data sets of `headweights demo`. The environment variable TREE_CROWNS overrides it.
-data_root = '{{$TREE_CROWNS:work_dirs/demo/data}}/'
+# The folder with the data sets of `headweights demo crowns`. The environment variable TREE_CROWNS overrides it.
+data_root = '{{$TREE_CROWNS:work_dirs/demo/crowns/data}}/'
 
 # ---------------------------------------------------------------------------------------------------------------- model
 # ResNet-18 with half the usual width, from scratch: `init_cfg=None`, so there is nothing to download.

@@ -1,4 +1,4 @@
-"""The study: its data is what it says, nothing is chosen on the test split, what was stopped goes on, the figures are right."""
+"""The study: nothing is chosen on the test split, what was stopped goes on, the figures are right."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mixtures import digits, letters
 from mixtures.arms import TRIAL_SEED, Arm, Plan, plans, pretrainings
 from mixtures.page import figures, parts, put
 from mixtures.run import RESULT, SCREEN, Run, pretrained
@@ -19,16 +18,14 @@ from mixtures.settings import ADDRESSES, SETTINGS
 from mixtures.statistics import Outcome, difference, outcomes
 from scipy.stats import ttest_rel
 
+from headweights.demo.digits import digits, letters
+
 SEEDS = 3
-
-
-def annotations(folder: Path, file: str = "annotations.json") -> list[dict[str, Any]]:
-    return json.loads((folder / file).read_text())["annotations"]
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The digits, few of them: `seed_0`, `seed_1` and `held_out`."""
+    """The digits and letters, few of them."""
     folder = tmp_path_factory.mktemp("study") / "data" / "digits"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(digits, "SIZES", {"clean": 8, "wrong_labels": 60, "wrong_boxes": 60})
@@ -41,43 +38,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         letters.make(folder.parent / "letters/seed_0", 0)
         letters.make_held_out(folder.parent / "letters/held_out")
     return folder
-
-
-def test_a_digit_is_in_one_split_only() -> None:
-    splits = [digits._handwriting(name)[0] for name in ("train", "validation", "test")]
-    seen = [{shape.tobytes() for shape in shapes} for shapes in splits]
-    assert sum(map(len, seen)) == len(set.union(*seen)) and min(map(len, seen)) > 300
-
-
-def test_each_data_set_is_wrong_about_what_it_says(data: Path) -> None:
-    folder = data / "seed_0"
-    assert {row["loss_weight"] for row in annotations(folder / "clean", "trusted.json")} == {1.0}
-    right = np.array([row["loss_weight"] for row in annotations(folder / "wrong_labels", "trusted.json")])
-    assert set(right) == {0.0, 1.0} and 0.02 < right.mean() < 0.25  # one label in ten is right by chance
-    overlap = np.array([row["loss_weight"] for row in annotations(folder / "wrong_boxes", "trusted.json")])
-    assert overlap.min() > 0.05 and overlap.max() < 1 and 0.4 < overlap.mean() < 0.65
-    for name in digits.SIZES:
-        for row in annotations(folder / name):
-            left, top, width, height = row["bbox"]
-            assert min(left, top) >= 0 and max(left + width, top + height) <= digits.SIDE and min(width, height) >= 2
-
-
-def test_what_is_not_wrong_stays_right() -> None:
-    scene = next(digits.scenes_of("train", 1, np.random.default_rng(0)))
-    wrong = digits.wrong_labels(scene, np.random.default_rng(1))
-    assert np.array_equal(wrong.boxes, scene.boxes) and np.array_equal(wrong.image, scene.image)
-    jittered = digits.wrong_boxes(scene, np.random.default_rng(1))
-    assert np.array_equal(jittered.labels, scene.labels) and not np.array_equal(jittered.boxes, scene.boxes)
-
-
-def test_a_seed_has_its_own_data_and_always_the_same(data: Path, tmp_path: Path) -> None:
-    one, other = (annotations(data / f"seed_{seed}" / "clean") for seed in (0, 1))
-    assert one != other
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(digits, "SIZES", {"clean": 8, "wrong_labels": 1, "wrong_boxes": 1})
-        digits.make(tmp_path, 0)
-    assert annotations(tmp_path / "clean") == one
-    assert (tmp_path / "clean/images/0003.png").read_bytes() == (data / "seed_0/clean/images/0003.png").read_bytes()
 
 
 def answered(plan: Plan, quality: Any) -> list[Run]:

@@ -13,7 +13,6 @@ import pytest
 from mmdet.models.dense_heads import FCOSHead
 from mmdet.registry import HOOKS, MODELS, TRANSFORMS
 from mmdet.structures import DetDataSample
-from mmengine.config import Config
 from support.coco import write_dataset
 from support.detectors import make_batch, pair
 from support.oracle import assert_scaled, pixel_gradients
@@ -63,36 +62,9 @@ def test_the_transform_weighs_by_image() -> None:
         assert sample.get("roi_head.loss_weight") == weight
 
 
-def test_the_readmes_config_is_a_config(tmp_path: Path) -> None:
-    """The seed's example as the README gives it: a file that inherits from a config of mmdetection, and builds."""
-    _, config = (block for block in blocks("README.md") if "_base_" in block)
-    path = tmp_path / "config.py"
-    path.write_text(config)
-    loaded = Config.fromfile(path)
-    model = MODELS.build(loaded.model)
-    assert type(model.rpn_head).__name__ == "RPNHeadWithWeightPerImage"
-    assert type(model.roi_head.bbox_head).__name__ == "Shared2FCBBoxHeadWithWeightPerImage"
-    steps = [dataset.pipeline[-1] for dataset in loaded.train_dataloader.dataset.datasets]
-    assert [step.values for step in steps] == [[1.0, 1.0], [1.0, 0.2]] or all("values" in step for step in steps)
-    assert all(TRANSFORMS.build(step).values for step in steps)
-
-
-def test_the_readmes_block_is_that_of_the_page_that_explains_it() -> None:
-    """Which is run."""
-    whole = next(block for block in blocks("README.md") if "_base_" in block)
-    assert eval_config(whole) == eval_config(blocks("docs/by_data_set.md")[0])
-
-
 def test_the_readmes_first_block_is_a_hook() -> None:
     (hook,) = run("README.md", 0)["custom_hooks"]
     assert HOOKS.build(hook).block["synthetic"]["roi_head"].at(0, 0) == 0.2
-
-
-def eval_config(text: str) -> dict[str, Any]:
-    names: dict[str, Any] = {"_base_": None}
-    text = text.replace("_base_.train_pipeline", "[]")
-    exec(text, names)
-    return {name: value for name, value in names.items() if name in ("real", "synthetic", "train_dataloader", "custom_hooks")}
 
 
 def test_an_interval_and_a_target_are_arguments_of_the_hook() -> None:

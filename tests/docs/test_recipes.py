@@ -170,10 +170,10 @@ def test_the_lines_for_transformers_train(recipe: str, tmp_path: Path) -> None:
     assert (tmp_path / "headweights.json").exists()
 
 
-@every_recipe
-def test_a_number_with_its_interval_is_one_of_a_study(recipe: str) -> None:
+@pytest.mark.parametrize("page", ["README", *RECIPES])
+def test_a_number_with_its_interval_is_one_of_a_study(page: str) -> None:
     studies = (ROOT / "docs" / "study.md").read_text() + (ROOT / "docs" / "unlabelled.md").read_text()
-    text = " ".join(RECIPES[recipe].split())
+    text = " ".join({**RECIPES, "README": (ROOT / "README.md").read_text()}[page].split())
     quoted = re.findall(r"[+-]\d\.\d+ \([^)]* to [^)]*\)", text)
     assert all(number in studies for number in quoted), [number for number in quoted if number not in studies]
     assert quoted or "there is no number" in text

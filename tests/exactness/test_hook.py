@@ -27,9 +27,10 @@ from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoi
 
 from headweights import WeightError
 from headweights.batch.in_force import InForce, in_force
-from headweights.demo import data
-from headweights.demo.config import HOOK, UNWEIGHTED, WEIGHTED, load_config
-from headweights.demo.data import make_data
+from headweights.demo.config import config_path, load_config
+from headweights.demo.crowns import data
+from headweights.demo.crowns.data import make_data
+from headweights.demo.processes import Job
 from headweights.mmdet.data.trace import PROVENANCE
 from headweights.mmdet.heads.model_heads import heads_of, unwrapped
 from headweights.provenance.origin import ORIGINS
@@ -666,12 +667,13 @@ def test_the_examples_block_is_bit_for_bit_the_seeds_way(tmp_path: Path, monkeyp
     monkeypatch.setattr(data, "HELD_OUT_PLACES", ())
     make_data(tmp_path / "data", 0)
     losses = {}
-    for name in (WEIGHTED, HOOK, UNWEIGHTED):
-        config = load_config(name, data=tmp_path / "data", work_dir=tmp_path / name, iters=2, seed=0)
+    for name in ("weighted", "hook", "unweighted"):
+        path = config_path("tree_crowns", f"faster-rcnn_r18_fpn_{name}.py")
+        config = load_config(Job(path, tmp_path / "data", tmp_path / name, iters=2, seed=0))
         config.train_dataloader.batch_size = 4
         config.log_level = "ERROR"
         for part in ("val_dataloader", "val_cfg", "val_evaluator", "test_dataloader", "test_cfg", "test_evaluator"):
             config.pop(part)
         losses[name] = trained(config).losses
-    assert len(losses[HOOK]) == 2
-    assert losses[HOOK] == losses[WEIGHTED] != losses[UNWEIGHTED]
+    assert len(losses["hook"]) == 2
+    assert losses["hook"] == losses["weighted"] != losses["unweighted"]

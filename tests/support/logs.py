@@ -17,7 +17,7 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.visualization import Visualizer
 
-from headweights.demo.render import render_crowns
+from headweights.demo.crowns.render import render_crowns
 
 # The second one's name holds what a name may hold.
 REAL, RENDERED, VENDOR = "real", "rendered", "vendor A/loose <boxes> & co"

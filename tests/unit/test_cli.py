@@ -29,13 +29,14 @@ def test_help_names_the_commands() -> None:
 def test_help_of_the_demo_names_its_options() -> None:
     code, text = shown("demo", "--help")
     assert code == 0
-    assert all(option in text for option in ("--iters", "--seed", "--work-dir"))
+    assert all(option in text for option in ("digits", "crowns", "--iters", "--seed", "--work-dir"))
 
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
         (["nonsense"], "nonsense"),
+        (["demo", "crows"], "'crows' is not one of 'digits', 'crowns'"),
         (["demo", "--itres", "3"], "--itres"),
         (["demo", "--iters", "0"], "--iters"),
         (["demo", "--iters", "many"], "--iters"),
@@ -51,12 +52,16 @@ def test_a_wrong_option_is_named(arguments: list[str], told: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "cure"),
-    [("mmdet", 'pip install --no-build-isolation "headweights[mmdet]"'), ("deepforest", "pip install deepforest --no-deps")],
+    ("mix", "module", "cure"),
+    [
+        ("digits", "mmdet", 'pip install --no-build-isolation "headweights[mmdet]"'),
+        ("digits", "sklearn", "pip install scikit-learn"),
+        ("crowns", "deepforest", "pip install deepforest --no-deps"),
+    ],
 )
-def test_a_missing_package_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch, module: str, cure: str) -> None:
+def test_a_missing_package_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch, mix: str, module: str, cure: str) -> None:
     monkeypatch.setattr(command, "find_spec", lambda name: None if name == module else object())
-    code, text = shown("demo")
+    code, text = shown("demo", mix)
     assert code == 1
     assert text == f"headweights demo: the demo needs {module}: {cure}"
 

@@ -1,6 +1,6 @@
-"""What `headweights demo` runs: a stock detector on a mix of real and rendered tree crowns, without and with weights.
+"""What `headweights demo` runs: a stock detector on a mix of data sets, without and with weights.
 
-The modules, in the order of the demo: `annotated` defines images with boxes and writes COCO files, `photographs` reads the images
-that the package `deepforest` ships and cuts them into tiles, `render` draws synthetic crowns, `data` makes the three data sets,
-`config` loads the example configs, `training` runs mmengine's `Runner`, and `run` calls all of these and prints the results.
+`demos` says what there is to run. `digits` and `crowns` make the data sets, which `scenes` writes to disk; the configs are in
+`examples`. `run` calls everything in order and prints the results: `processes` starts the trainings side by side, `config` loads
+an example config, `training` runs mmengine's `Runner`, and `picture` shows what the detectors find.
 """

@@ -1,6 +1,6 @@
 """The command `headweights demo`."""
 
-import sys
+from enum import Enum
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -8,34 +8,48 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-# The packages that the demo imports or reads, and the commands that install them.
+from headweights.demo.demos import DEMOS
+
+
+class Mix(str, Enum):
+    """The names of the demos."""
+
+    DIGITS = "digits"
+    CROWNS = "crowns"
+
+
+# The packages that a demo imports or reads, and the commands that install them.
+FRAMEWORK = dict.fromkeys(("mmengine", "mmcv", "mmdet"), 'pip install --no-build-isolation "headweights[mmdet]"')
 NEEDED = {
-    **dict.fromkeys(("mmengine", "mmcv", "mmdet"), 'pip install --no-build-isolation "headweights[mmdet]"'),
-    "deepforest": "pip install deepforest --no-deps",
+    Mix.DIGITS: {**FRAMEWORK, "sklearn": "pip install scikit-learn"},
+    Mix.CROWNS: {**FRAMEWORK, "deepforest": "pip install deepforest --no-deps"},
 }
+# For the help.
+ITERATIONS = ", ".join(f"{one.iterations} for {name}" for name, one in DEMOS.items())
 
 
 def demo(
-    iters: Annotated[int, typer.Option(min=1, help="Training iterations of each of the two runs.")] = 450,
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the data and of both runs.")] = 0,
-    work_dir: Annotated[Path, typer.Option(help="Folder for data, configurations, logs and checkpoints.")] = Path(
-        "work_dirs/demo"
-    ),
+    mix: Annotated[
+        Mix, typer.Argument(help="digits: handwritten digits in scenes, with wrong labels and wrong boxes. crowns: tree crowns.")
+    ] = Mix.DIGITS,
+    iters: Annotated[int | None, typer.Option(min=1, help=f"Training iterations of each run; default {ITERATIONS}.")] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the data and of all trainings.")] = 0,
+    work_dir: Annotated[Path | None, typer.Option(help="Folder for all files; default work_dirs/demo/<mix>.")] = None,
 ) -> None:
-    """Train a detector of tree crowns on real and rendered images, without and with weights, and compare."""
-    for module, command in NEEDED.items():
+    """Train a small detector on a mix of data sets, without and with weights, and compare."""
+    for module, command in NEEDED[mix].items():
         if find_spec(module) is None:
             _stop(f"the demo needs {module}: {command}")
+    from headweights.demo.processes import TrainingError
     from headweights.demo.run import run_demo
 
-    # The demo redirects sys.stdout; a console with an explicit file still prints to the terminal.
-    console = Console(file=sys.stdout)
+    console = Console()
     try:
-        run_demo(console, iters=iters, seed=seed, work_dir=work_dir)
+        run_demo(console, DEMOS[mix.value], iters=iters, seed=seed, work_dir=work_dir or Path("work_dirs/demo") / mix.value)
     except KeyboardInterrupt:
         console.print("Stopped.")
         raise typer.Exit(130) from None
-    except OSError as error:
+    except (OSError, TrainingError) as error:
         _stop(str(error))
 
 

@@ -1,52 +1,80 @@
-"""Runs the whole demo in its work directory, and prints the results."""
+"""Runs a whole demo in its work directory, and prints the results."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.syntax import Syntax
 from rich.table import Table
 
-if TYPE_CHECKING:
-    from headweights.demo.data import DemoDataSet
-    from headweights.demo.training import Trained
+from headweights.demo.config import config_path
+from headweights.demo.demos import Demo
+from headweights.demo.processes import Job, Trained, follow, started
+from headweights.demo.scenes import DataSet
 
-# The files and folders in a work directory. `screen.log` has what mmengine and COCO's evaluation would have printed.
-DATA, SCREEN_LOG, REPORT = "data", "screen.log", "report.html"
+# The files and folders in a work directory.
+DATA, PRETRAINING, PICTURE, REPORT = "data", "pretraining", "picture.jpg", "report.html"
 RUNS = ("unweighted", "weighted")
+# In the data folder, where the configs look for it.
+PRETRAINED = "pretrained.pth"
 # Written first, so that a stopped run can be recognised and replaced.
 MARK = "made-by-headweights-demo.txt"
 
 
-def run_demo(console: Console, *, iters: int, seed: int, work_dir: Path) -> None:
-    """Trains the tree crown detector without and with weights, and prints the results.
+def run_demo(console: Console, demo: Demo, *, iters: int | None = None, seed: int, work_dir: Path) -> None:
+    """Trains a detector without and with weights, side by side, and prints the results.
 
     Args:
-        console: Where to print. All other output goes to `work_dir`/screen.log.
-        iters: Number of training iterations of each of the two runs.
-        seed: Seed of the data and of both runs.
-        work_dir: Folder for data, configs, logs and checkpoints. An earlier run in it is replaced.
+        console: Where to print. The output of the trainings goes to screen.log in their folders.
+        demo: What to train.
+        iters: Number of training iterations of each of the two runs. None: as many as the demo says.
+        seed: Seed of the data and of all trainings.
+        work_dir: Folder for data, configs, logs, checkpoints and results. An earlier run in it is replaced.
 
     Raises:
         FileExistsError: `work_dir` is a file, or contains files but no earlier run.
         FileNotFoundError: The photographs or the configs are not installed.
+        TrainingError: A training failed.
     """
-    # Set before torch is loaded: waiting threads then sleep instead of spinning on cores that another process may need. An
-    # iteration takes 0.30 s instead of 0.23 s on two idle cores, but 0.4 s instead of 4 s beside a busy process.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     work_dir = work_dir.absolute()
     if claim(work_dir):
         console.print(f"Replacing the earlier run in {work_dir}.", soft_wrap=True, highlight=False)
-    with (
-        open(work_dir / SCREEN_LOG, "w", encoding="utf-8") as screen_log,
-        contextlib.redirect_stdout(screen_log),
-        contextlib.redirect_stderr(screen_log),
-    ):
-        _run(console, iters, seed, work_dir)
+
+    def job(config: str, name: str, length: int = 1, target: str | None = None) -> Job:
+        iterations = length * (iters or demo.iterations)
+        return Job(config_path(demo.configs, config), work_dir / DATA, work_dir / name, iterations, seed, target)
+
+    pretrainings = [job(demo.pretraining, PRETRAINING, demo.pretraining_length)] if demo.pretraining else []
+    runs = [job(demo.unweighted, RUNS[0], target=demo.target), job(demo.weighted, RUNS[1], target=demo.target)]
+    with contextlib.ExitStack() as processes:
+        # Processes load mmdetection while there is something else to do.
+        first = [processes.enter_context(started(one)) for one in pretrainings]
+        with console.status("making the data sets"):
+            data_sets = demo.make_data(work_dir / DATA, seed)
+        show_data(console, data_sets)
+        show_weights(console, runs[1].config)
+        then = [processes.enter_context(started(one)) for one in runs]
+        with _progress_bar(console) as progress:
+            for pretrained in follow(first, progress):
+                pretrained.checkpoint.replace(work_dir / DATA / PRETRAINED)
+            results = follow(then, progress)
+    show_results(console, results)
+    console.print(f"\n{demo.finding}\n", highlight=False)
+    show_files(console, results)
+    with console.status("drawing the picture and writing the report"):
+        from headweights.demo.picture import write_picture
+        from headweights.report.page import write_report
+
+        folders = [work_dir / name for name in RUNS]
+        written = {"picture": write_picture(data_sets, folders, work_dir / PICTURE)}
+        written["report"] = write_report(folders, work_dir / REPORT)
+    for kind, path in written.items():
+        console.print(f"[bold]{kind:<12}[/] {path}", soft_wrap=True, highlight=False)
 
 
 def claim(work_dir: Path) -> bool:
@@ -66,7 +94,7 @@ def claim(work_dir: Path) -> bool:
         raise FileExistsError(f"{work_dir} contains files that no demo has made; name another folder")
     work_dir.mkdir(parents=True, exist_ok=True)
     mark.write_text("headweights demo made this folder. It replaces its own files here.\n", encoding="utf-8")
-    for part in (work_dir / name for name in (DATA, SCREEN_LOG, REPORT, *RUNS)):
+    for part in (work_dir / name for name in (DATA, PRETRAINING, PICTURE, REPORT, *RUNS)):
         if part.is_dir() and not part.is_symlink():
             shutil.rmtree(part)
         else:
@@ -74,42 +102,40 @@ def claim(work_dir: Path) -> bool:
     return earlier
 
 
-def _run(console: Console, iters: int, seed: int, work_dir: Path) -> None:
-    with console.status("making the data sets and loading mmdetection"):
-        # Imported here because torch and mmdetection take seconds to load, and the user sees the status meanwhile.
-        from headweights.demo.config import HOOK, UNWEIGHTED, load_config, measuring
-        from headweights.demo.data import make_data
-        from headweights.demo.training import progress_bar, train
-        from headweights.report.page import write_report
-
-        data_sets = make_data(work_dir / DATA, seed)
-    show_data(console, data_sets)
-    runs = []
-    with progress_bar(console) as progress:
-        for name, config_name in zip(RUNS, (UNWEIGHTED, HOOK), strict=True):
-            config = load_config(config_name, data=work_dir / DATA, work_dir=work_dir / name, iters=iters, seed=seed)
-            runs.append(train(measuring(config), progress))
-    show_runs(console, runs)
-    with console.status("writing the report"):
-        report = write_report([work_dir / name for name in RUNS], work_dir / REPORT)
-    console.print(f"[bold]report[/] {report}", soft_wrap=True, highlight=False)
-
-
-def show_data(console: Console, data_sets: list[DemoDataSet]) -> None:
-    """Prints the use, origin and size of each data set."""
-    table = _table("The data sets", "data set", "used for", "from", "images:", "boxes:")
+def show_data(console: Console, data_sets: Sequence[DataSet]) -> None:
+    """Prints the use, content and size of each data set."""
+    table = _table("The data sets", "data set", "used for", "what is in it", "images:", "boxes:")
     for data in data_sets:
-        table.add_row(data.name, data.use, data.origin, str(data.images), str(data.boxes))
+        table.add_row(data.folder.name, data.use, data.content, str(data.images), str(data.boxes))
     console.print(table)
 
 
-def show_runs(console: Console, runs: list[Trained]) -> None:
-    """Prints the average precision of the runs on the held-out tiles, and the paths of their files."""
-    table = _table("On the held-out tiles", "run", "mAP:", "AP50:")
-    for run in runs:
-        # Without any detection, COCO's evaluation returns no metric.
-        table.add_row(run.name, *(f"{run.metrics.get(f'coco/bbox_{name}', 0.0):.3f}" for name in ("mAP", "mAP_50")))
+def show_weights(console: Console, config: Path) -> None:
+    """Prints the block with the weights, as it stands in the config."""
+    text = config.read_text(encoding="utf-8")
+    console.print("\n[bold italic]The weights: one block in the config[/]")
+    console.print(Syntax(text[text.index("custom_hooks = ") :].rstrip(), "python", theme="ansi_dark", background_color="default"))
+    console.print()
+
+
+def show_results(console: Console, runs: Sequence[Trained]) -> None:
+    """Prints the average precision of the runs on the held-out images, also by class if there are several."""
+    table = _table("On the held-out images", "", *(f"{run.name}:" for run in runs))
+    # Without any detection, COCO's evaluation returns no metric.
+    for title, metric in (("mAP", "mAP"), ("AP50", "mAP_50")):
+        table.add_row(title, *(f"{run.metrics.get(f'coco/bbox_{metric}', 0.0):.3f}" for run in runs))
+    suffix = "_precision"
+    classes = [name for name in runs[0].metrics if name.endswith(suffix)]
+    if classes:
+        table.add_section()
+    for name in classes:
+        title = name.removeprefix("coco/").removesuffix(suffix)
+        table.add_row(f"AP of {title}", *(f"{run.metrics.get(name, 0.0):.3f}" for run in runs))
     console.print(table)
+
+
+def show_files(console: Console, runs: Sequence[Trained]) -> None:
+    """Prints the time that the runs took, and the paths of their files."""
     for run in runs:
         console.print(f"[bold]{run.name}[/] ({run.seconds:.0f} s)", highlight=False)
         for kind, path in (("config", run.config), ("log", run.log), ("checkpoint", run.checkpoint)):
@@ -119,7 +145,21 @@ def show_runs(console: Console, runs: list[Trained]) -> None:
 
 def _table(title: str, *headers: str) -> Table:
     """A table with a title. A header that ends in a colon makes a right-aligned column of numbers."""
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = Table(title=title, title_justify="left", title_style="bold italic")
     for header in headers:
         table.add_column(header.rstrip(":"), justify="right" if header.endswith(":") else "left")
     return table
+
+
+def _progress_bar(console: Console) -> Progress:
+    """A bar with the loss, the elapsed and the remaining time."""
+    return Progress(
+        TextColumn("{task.description:>18}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[loss]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+    )

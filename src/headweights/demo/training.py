@@ -1,103 +1,63 @@
-"""One training with mmengine's `Runner`: its progress and its results."""
+"""One training with mmengine's `Runner`."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from mmengine.config import Config
+import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-# Iterations between lines of output, if there is no terminal to draw a bar in.
-LINE_EVERY = 50
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A finished training.
-
-    Args:
-        name: The name of the run.
-        metrics: The metrics of its validation on the held-out tiles; empty if nothing was detected.
-        seconds: The duration in seconds, including the validation.
-        config, log, checkpoint: Files that it wrote.
-    """
-
-    name: str
-    metrics: dict[str, float]
-    seconds: float
-    config: Path
-    log: Path
-    checkpoint: Path
+# Loads mmdetection, before there is anything to train.
+import headweights.mmdet  # noqa: F401
+from headweights.demo.config import load_config, measuring
+from headweights.demo.processes import Job, Step, Trained
 
 
-def train(config: Config, progress: Progress) -> Trained:
-    """Trains a config as mmdetection's `tools/train.py` does, and shows the progress.
+def train(job: Job, report: Callable[[Step], None]) -> Trained:
+    """Trains a config as mmdetection's `tools/train.py` does.
 
     Args:
-        config: Has an `IterBasedTrainLoop`, a `CocoMetric`, a `work_dir` and an `experiment_name`.
-        progress: The bars; this run adds its own.
+        job: Its config has an `IterBasedTrainLoop`. The detections on the held-out images, if it has any, are written to
+            `held_out.bbox.json`, in COCO's format.
+        report: Called after each training iteration and each test image.
     """
     started = monotonic()
-    work_dir = Path(config.work_dir)
-    # The detections in COCO's format, held_out.bbox.json.
-    config.val_evaluator.outfile_prefix = str(work_dir / "held_out")
+    torch.set_num_threads(1)
+    # Denormal floats make a CPU several times slower and do not matter here.
+    torch.set_flush_denormal(True)
+    config = load_config(job)
+    if job.target is not None:
+        measuring(config, job.target)
+    if config.val_evaluator is not None:
+        config.val_evaluator.outfile_prefix = str(job.work_dir / "held_out")
     runner = Runner.from_cfg(config)
-    hook = _ProgressHook(progress, config.experiment_name)
+    hook = _ReportHook(report)
     runner.register_hook(hook)
     runner.train()
     return Trained(
-        name=config.experiment_name,
+        name=job.name,
         metrics=hook.metrics,
         seconds=monotonic() - started,
-        config=work_dir / Path(config.filename).name,
+        config=job.work_dir / Path(config.filename).name,
         log=Path(runner.logger.log_file),
-        checkpoint=work_dir / f"iter_{runner.iter}.pth",
+        checkpoint=job.work_dir / f"iter_{runner.iter}.pth",
     )
 
 
-def progress_bar(console: Console) -> Progress:
-    """A bar with the loss, the elapsed and the remaining time. It does not redirect stdout, since the demo does so itself."""
-    return Progress(
-        TextColumn("{task.description:>18}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[loss]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=console,
-        redirect_stdout=False,
-        redirect_stderr=False,
-    )
+class _ReportHook(Hook):
+    """Reports each training iteration and each test image, and keeps the metrics."""
 
-
-class _ProgressHook(Hook):
-    """Advances a bar after each training iteration and each test image. Without a terminal it prints a line now and then."""
-
-    def __init__(self, progress: Progress, title: str) -> None:
-        self.progress = progress
-        self.title = title
+    def __init__(self, report: Callable[[Step], None]) -> None:
+        self.report = report
         self.metrics: dict[str, float] = {}
 
-    def before_train(self, runner: Any) -> None:
-        self.training = self.progress.add_task(f"{self.title}: train", total=runner.max_iters, loss="")
-
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        loss = f"loss {float(outputs['loss']):.3f}"
-        self.progress.update(self.training, advance=1, loss=loss)
-        done = batch_idx + 1
-        if not self.progress.console.is_terminal and (done % LINE_EVERY == 0 or done == runner.max_iters):
-            self.progress.console.print(f"{self.title}: iteration {done} of {runner.max_iters}, {loss}")
-
-    def before_val_epoch(self, runner: Any) -> None:
-        self.testing = self.progress.add_task(f"{self.title}: test", total=len(runner.val_dataloader), loss="")
+        self.report(Step("train", batch_idx + 1, runner.max_iters, float(outputs["loss"])))
 
     def after_val_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        self.progress.update(self.testing, advance=1)
+        self.report(Step("test", batch_idx + 1, len(runner.val_dataloader)))
 
     def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
         self.metrics = dict(metrics or {})

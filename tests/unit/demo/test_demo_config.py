@@ -7,13 +7,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mixtures.run import Run, config_of
+from mixtures.settings import SETTINGS
 
-from headweights.demo.config import HOOK, UNWEIGHTED, WEIGHTED, config_path, load_config, measuring
+from headweights.demo.config import config_path, load_config, measuring
+from headweights.demo.demos import DEMOS
+from headweights.demo.processes import Job
+
+UNWEIGHTED, HOOK = DEMOS["crowns"].unweighted, DEMOS["crowns"].weighted
+# The same weights in heads and pipelines.
+WEIGHTED = "faster-rcnn_r18_fpn_weighted.py"
 
 
-def loaded(name: str, tmp_path: Path) -> dict[str, Any]:
-    config = load_config(name, data=tmp_path / "data", work_dir=tmp_path / "run", iters=7, seed=5)
-    content: dict[str, Any] = config.to_dict()
+def job(name: str, tmp_path: Path, folder: str = "tree_crowns") -> Job:
+    return Job(config_path(folder, name), tmp_path / "data", tmp_path / "run", iters=7, seed=5)
+
+
+def loaded(name: str, tmp_path: Path, folder: str = "tree_crowns") -> dict[str, Any]:
+    content: dict[str, Any] = load_config(job(name, tmp_path, folder)).to_dict()
     return content
 
 
@@ -68,9 +79,9 @@ def test_the_hooks_block_says_what_the_weighted_one_says(tmp_path: Path) -> None
 
 def test_a_run_without_weights_measures_too(tmp_path: Path) -> None:
     for name in (UNWEIGHTED, HOOK):
-        config = load_config(name, data=tmp_path / "data", work_dir=tmp_path / "run", iters=7, seed=5)
-        (hook,) = measuring(config).custom_hooks
-        assert (hook["type"], hook["interval"], hook["target"]) == ("LossWeightHook", 15, "real")
+        config = measuring(load_config(job(name, tmp_path)), "real")
+        (hook,) = config.custom_hooks
+        assert (hook["type"], hook["interval"], hook["target"]) == ("LossWeightHook", 1, "real")
         assert config.custom_imports["imports"] == ["headweights.mmdet"]
 
 
@@ -79,9 +90,11 @@ def test_the_hook_is_there_to_be_built(tmp_path: Path) -> None:
     """In a process that has imported nothing else, as the command's."""
     program = """
 from pathlib import Path
-from headweights.demo.config import UNWEIGHTED, load_config, measuring
-folder = Path("nowhere")
-config = measuring(load_config(UNWEIGHTED, data=folder, work_dir=folder, iters=1, seed=0))
+from headweights.demo.config import config_path, load_config, measuring
+from headweights.demo.demos import DEMOS
+from headweights.demo.processes import Job
+path = config_path("tree_crowns", DEMOS["crowns"].unweighted)
+config = measuring(load_config(Job(path, Path("data"), Path("run"), iters=450, seed=0)), "real")
 from mmdet.registry import HOOKS
 assert HOOKS.build(config.custom_hooks[0]).interval == 15
 """
@@ -90,7 +103,7 @@ assert HOOKS.build(config.custom_hooks[0]).interval == 15
 
 def test_weights_average_one_in_each_head(tmp_path: Path) -> None:
     """As the configuration's comment says: neither head learns faster or slower, only from others."""
-    from headweights.demo.data import REAL_TILES, RENDERED_TILES
+    from headweights.demo.crowns.data import REAL_TILES, RENDERED_TILES
 
     config = loaded(WEIGHTED, tmp_path)
     real, rendered = (config[f"{name}_pipeline"][-1]["values"] for name in ("real", "rendered"))
@@ -100,4 +113,37 @@ def test_weights_average_one_in_each_head(tmp_path: Path) -> None:
 
 def test_a_missing_configuration_is_named() -> None:
     with pytest.raises(FileNotFoundError, match=r"tree_crowns/nothing\.py"):
-        config_path("nothing.py")
+        config_path("tree_crowns", "nothing.py")
+
+
+def test_the_digits_are_trained_as_in_the_study(tmp_path: Path) -> None:
+    """Else its numbers would say nothing about the demo."""
+    demo, setting = DEMOS["digits"], SETTINGS["digits"]
+    study = Run("digits", "faster-rcnn", setting.datasets, 5, "test", 7, start="letters", weights=setting.reasoned["faster-rcnn"])
+    theirs = config_of(study, tmp_path, tmp_path).to_dict()
+    ours = loaded(demo.weighted, tmp_path, demo.configs)
+    assert demo.iterations == setting.iterations and demo.target == setting.target
+    for part in ("model", "optim_wrapper", "param_scheduler", "train_cfg", "randomness"):
+        assert ours[part] == theirs[part]
+    for one in (ours, theirs):
+        for dataset in one["train_dataloader"]["dataset"]["datasets"]:
+            dataset.pop("data_root")
+    assert ours["train_dataloader"] == theirs["train_dataloader"]
+    ((our_hook,), (their_hook,)) = (one["custom_hooks"] for one in (ours, theirs))
+    assert our_hook["normalize"] is their_hook["normalize"] is True
+    reasoned = {name: {a: w for a, w in by.items() if w != 1} for name, by in their_hook["weights"].items()}
+    assert our_hook["weights"] == reasoned
+
+
+def test_the_pretraining_is_that_of_the_study_but_for_its_length(tmp_path: Path) -> None:
+    demo = DEMOS["digits"]
+    assert demo.pretraining is not None
+    study = Run("letters", "faster-rcnn", ("letters",), 5, "validation", 7)
+    theirs = config_of(study, tmp_path, tmp_path).to_dict()
+    ours = loaded(demo.pretraining, tmp_path, demo.configs)
+    assert ours["load_from"] is None
+    for part in ("model", "optim_wrapper", "param_scheduler", "train_cfg", "randomness"):
+        assert ours[part] == theirs[part]
+    (data_set,) = theirs["train_dataloader"]["dataset"]["datasets"]
+    assert ours["train_dataloader"]["dataset"]["pipeline"] == data_set["pipeline"]
+    assert ours["train_dataloader"]["dataset"]["metainfo"] == data_set["metainfo"]

@@ -15,11 +15,11 @@ def test_a_new_folder_is_made(tmp_path: Path) -> None:
 def test_an_earlier_run_is_replaced_and_what_lies_beside_it_stays(tmp_path: Path) -> None:
     claim(tmp_path)
     (tmp_path / "data" / "real").mkdir(parents=True)
-    (tmp_path / "screen.log").touch()
+    (tmp_path / "picture.jpg").touch()
     (tmp_path / "notes.txt").write_text("mine")
     assert claim(tmp_path) is True
     assert not (tmp_path / "data").exists()
-    assert not (tmp_path / "screen.log").exists()
+    assert not (tmp_path / "picture.jpg").exists()
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from headweights.demo import data
-from headweights.demo.data import make_data
+from headweights.demo.crowns import data
+from headweights.demo.crowns.data import make_data
 
 
 @pytest.fixture(autouse=True)
@@ -21,10 +21,10 @@ def annotations(folder: Path) -> dict[str, list[dict[str, object]]]:
 
 def test_real_and_held_out_tiles_are_of_different_places(tmp_path: Path) -> None:
     real, rendered, held_out = make_data(tmp_path, 0)
-    assert (real.name, real.images) == ("real", 6)
-    assert (rendered.name, rendered.images) == ("rendered", 3)
+    assert (real.folder.name, real.images) == ("real", 6)
+    assert (rendered.folder.name, rendered.images) == ("rendered", 3)
     # Two pictures of 400 x 400 pixels in four tiles each, and one of 1249 x 1035 in 6 x 5.
-    assert (held_out.name, held_out.images) == ("held_out", 38)
+    assert (held_out.folder.name, held_out.images) == ("held_out", 38)
     content = annotations(tmp_path)
     places = {name: {row["file_name"].split("_")[0] for row in content[name]["images"]} for name in content}
     assert places["real"] == {"YELL-528"}

@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from headweights.demo.annotated import AnnotatedImage, Boxes, as_boxes
+from headweights.demo.scenes import Boxes, Scene, as_boxes, of_one_class
 
 # One image per place, by NEON's short name of the site. YELL is Yellowstone, conifers on grass: its two places are 13 km
 # apart and were photographed in different light. OSBS is Ordway-Swisher in Florida, open scrub on sand. SOAP is Soaproot
@@ -66,7 +66,7 @@ def read_voc(path: Path) -> Boxes:
     return as_boxes(boxes)
 
 
-def read_photograph(place: str) -> AnnotatedImage:
+def read_photograph(place: str) -> Scene:
     """Reads the image of a place, a key of `PLACES`, and its boxes, at half the resolution. The place is its name.
 
     Raises:
@@ -81,10 +81,10 @@ def read_photograph(place: str) -> AnnotatedImage:
     height, width = (length // 2 for length in image.shape[:2])
     half = cv2.resize(image[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
     boxes = np.minimum(read_voc(voc_path) / 2, np.array([width, height, width, height], dtype=np.float32))
-    return AnnotatedImage(place, np.asarray(half, dtype=np.uint8), boxes, as_boxes([]))
+    return of_one_class(place, np.asarray(half, dtype=np.uint8), boxes)
 
 
-def cut_tiles(whole: AnnotatedImage, size: int) -> Iterator[AnnotatedImage]:
+def cut_tiles(whole: Scene, size: int) -> Iterator[Scene]:
     """Cuts an image into tiles of `size` x `size` pixels, side by side, from the top left.
 
     A remainder at the right or at the bottom is dropped. A tile is named `<image>_<left>_<top>`. Its boxes are relative to its
@@ -96,13 +96,13 @@ def cut_tiles(whole: AnnotatedImage, size: int) -> Iterator[AnnotatedImage]:
             yield cut_tile(whole, left, top, size)
 
 
-def cut_tile(whole: AnnotatedImage, left: int, top: int, size: int) -> AnnotatedImage:
+def cut_tile(whole: Scene, left: int, top: int, size: int) -> Scene:
     """Cuts the tile with the top left corner (`left`, `top`). Its pixels are a view into the whole image."""
     boxes = whole.boxes - np.array([left, top, left, top], dtype=np.float32)
     # A box outside the tile is clipped to width or height 0, so its share is 0.
     cut = np.clip(boxes, 0, size)
     share = np.prod(cut[:, 2:] - cut[:, :2], axis=1) / np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
-    return AnnotatedImage(
+    return of_one_class(
         name=f"{whole.name}_{left}_{top}",
         image=whole.image[top : top + size, left : left + size],
         boxes=cut[share >= VISIBLE_SHARE],

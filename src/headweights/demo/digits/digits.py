@@ -19,14 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
-from mixtures.scenes import Scene, write
+from headweights.demo.scenes import Scene, write
 
 CLASSES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 # The number of scenes of each data set.
 SIZES = {"clean": 10, "wrong_labels": 400, "wrong_boxes": 400}
 HELD_OUT = {"validation": 150, "test": 300}
 SIDE = 96
-# The held-out scenes are the same for every seed.
 HELD_OUT_SEED = 12345
 # Each side of a wrong box is moved by up to this fraction of the box's width or height.
 JITTER = 0.35
@@ -36,17 +35,33 @@ _Noise = Callable[[Scene, np.random.Generator], Scene]
 
 def make(folder: Path, seed: int, sizes: Mapping[str, int] | None = None) -> None:
     """Writes the training data of a seed to `folder`: `clean`, `wrong_labels` and `wrong_boxes`, with `sizes` scenes each."""
-    sizes = sizes or SIZES
-    noises: dict[str, _Noise] = {"clean": lambda scene, rng: scene, "wrong_labels": wrong_labels, "wrong_boxes": wrong_boxes}
-    for number, (name, noise) in enumerate(noises.items()):
-        rng = np.random.default_rng([seed, number])
-        write((noise(scene, rng) for scene in scenes_of("train", sizes[name], rng)), folder / name, CLASSES)
+    for name, scenes in training_scenes(seed, sizes).items():
+        write(scenes, folder / name, CLASSES)
 
 
 def make_held_out(folder: Path) -> None:
     """Writes scenes of other handwriting to `folder`: `validation` and `test`."""
-    for number, (name, count) in enumerate(HELD_OUT.items()):
-        write(scenes_of(name, count, np.random.default_rng([HELD_OUT_SEED, number])), folder / name, CLASSES)
+    for name in HELD_OUT:
+        write(held_out_scenes(name), folder / name, CLASSES)
+
+
+def training_scenes(seed: int, sizes: Mapping[str, int] | None = None) -> dict[str, Iterator[Scene]]:
+    """The training scenes of a seed, by data set."""
+    sizes = sizes or SIZES
+    noises: dict[str, _Noise] = {"clean": lambda scene, rng: scene, "wrong_labels": wrong_labels, "wrong_boxes": wrong_boxes}
+    return {
+        name: _noisy(noise, sizes[name], np.random.default_rng([seed, number]))
+        for number, (name, noise) in enumerate(noises.items())
+    }
+
+
+def held_out_scenes(split: str) -> Iterator[Scene]:
+    """The scenes of a split, `validation` or `test`, with handwriting of its own. They are the same for every seed."""
+    return scenes_of(split, HELD_OUT[split], np.random.default_rng([HELD_OUT_SEED, list(HELD_OUT).index(split)]))
+
+
+def _noisy(noise: _Noise, count: int, rng: np.random.Generator) -> Iterator[Scene]:
+    return (noise(scene, rng) for scene in scenes_of("train", count, rng))
 
 
 def wrong_labels(scene: Scene, rng: np.random.Generator) -> Scene:

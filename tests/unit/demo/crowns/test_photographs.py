@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headweights.demo import photographs
-from headweights.demo.photographs import PLACES, photograph_folder, read_photograph, read_voc
+from headweights.demo.crowns import photographs
+from headweights.demo.crowns.photographs import PLACES, photograph_folder, read_photograph, read_voc
 
 
 def voc(*boxes: tuple[int, int, int, int]) -> str:

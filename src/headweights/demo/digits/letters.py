@@ -1,15 +1,16 @@
-"""Printed letters in scenes, the pretraining data of the study's detectors: OpenCV's fonts in the scenes of the digits."""
+"""Printed letters in scenes, the data for pretraining: OpenCV's fonts in the scenes of the digits."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mixtures.digits import scene_of
-from mixtures.scenes import write
+from headweights.demo.digits.digits import scene_of
+from headweights.demo.scenes import Scene, write
 
 CLASSES = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 SCENES, HELD_OUT = 1500, 100
@@ -19,18 +20,19 @@ _THICKNESS = (4, 6, 9)
 
 def make(folder: Path, seed: int) -> None:
     """Writes the scenes of a seed to `folder`: `letters`."""
-    _write(folder / "letters", SCENES, seed)
+    write(letter_scenes(SCENES, seed), folder / "letters", CLASSES)
 
 
 def make_held_out(folder: Path) -> None:
     """Writes other scenes of the same fonts to `folder`: `validation`. They only show that the pretraining works."""
-    _write(folder / "validation", HELD_OUT, 12345)
+    write(letter_scenes(HELD_OUT, 12345), folder / "validation", CLASSES)
 
 
-def _write(folder: Path, count: int, seed: int) -> None:
+def letter_scenes(count: int, seed: int) -> Iterator[Scene]:
+    """`count` scenes with letters in every font. Everything in them is annotated."""
     rng = np.random.default_rng(seed)
     shapes, labels = _letters(rng)
-    write((scene_of(shapes, labels, rng) for _ in range(count)), folder, CLASSES)
+    return (scene_of(shapes, labels, rng) for _ in range(count))
 
 
 def _letters(rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

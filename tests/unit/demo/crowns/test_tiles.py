@@ -4,15 +4,15 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headweights.demo.annotated import AnnotatedImage, as_boxes
-from headweights.demo.photographs import cut_tile, cut_tiles, read_photograph
+from headweights.demo.crowns.photographs import cut_tile, cut_tiles, read_photograph
+from headweights.demo.scenes import Scene, as_boxes, of_one_class
 
 
-def picture(width: int, height: int, boxes: object) -> AnnotatedImage:
+def picture(width: int, height: int, boxes: object) -> Scene:
     """A picture in which every pixel says where it is: blue is x, green is y."""
     rows, columns = np.indices((height, width))
     image = np.stack([columns, rows, np.zeros_like(rows)], axis=-1).astype(np.uint8)
-    return AnnotatedImage("picture", image, as_boxes(boxes), as_boxes([]))
+    return of_one_class("picture", image, as_boxes(boxes))
 
 
 def test_tiles_lie_side_by_side_and_what_does_not_fill_one_is_left_out() -> None:

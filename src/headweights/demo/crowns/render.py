@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from headweights.demo.annotated import AnnotatedImage, Image, as_boxes
+from headweights.demo.scenes import Image, Scene, as_boxes, of_one_class
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -46,7 +46,7 @@ class _Sun:
     shadow: float
 
 
-def render_crowns(name: str, size: int, seed: int) -> AnnotatedImage:
+def render_crowns(name: str, size: int, seed: int) -> Scene:
     """Renders an image of `size` x `size` pixels with at least one crown. The same arguments give the same image.
 
     Every crown has a box: the smallest one around its visible pixels.
@@ -65,7 +65,7 @@ def render_crowns(name: str, size: int, seed: int) -> AnnotatedImage:
     photograph = image * rng.uniform(0.8, 1.15) + rng.normal(0, 4, image.shape)
     pixels: Image = np.clip(photograph, 0, 255).astype(np.uint8)
     visible = _visible([crown.mask for crown in crowns])
-    return AnnotatedImage(name, pixels, as_boxes([_box(mask) for mask in visible]), as_boxes([]))
+    return of_one_class(name, pixels, as_boxes([_box(mask) for mask in visible]))
 
 
 @dataclass(frozen=True)
