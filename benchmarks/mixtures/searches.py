@@ -113,11 +113,10 @@ SEARCHES: Mapping[str, Screened | Sampled] = {
 # Those that share their trials stand together.
 _ORDER = (
     ("screening", "screening_levels"),
+    ("screening_half", "screening_quarter"),
     ("tpe",),
-    ("screening_half",),
-    ("random",),
     ("screening_sampling",),
-    ("screening_quarter",),
+    ("random",),
 )
 
 

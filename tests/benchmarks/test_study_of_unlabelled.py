@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mixtures import digits, incomplete
+from mixtures import incomplete
 from mixtures.arms import Arm, Plan
 from mixtures.arms import plans as plans_of_study
 from mixtures.matches import Matches, match
@@ -21,6 +21,8 @@ from mixtures.settings import ADDRESSES, UNLABELLED
 from mixtures.unlabelled import AS_IS, CEILING, LENGTHS, plans, problems
 from mixtures.unlabelled_page import parts, read
 from mmengine.config import Config
+
+from headweights.demo.digits import digits
 
 ROOT = Path(__file__).resolve().parents[2]
 

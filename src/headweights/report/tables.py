@@ -171,7 +171,9 @@ def _weight_in(table: dict[tuple[str, str, str], str], dataset: str, head: str, 
 
 def _outcomes(runs: Sequence[Run]) -> list[Difference]:
     rows = [_numeric("last step logged", [float(run.log.last_step) for run in runs])]
-    for title, names in by_title(_union([run.log.metrics for run in runs])).items():
+    titles = by_title(_union([run.log.metrics for run in runs]))
+    # The mean average precision comes before what evaluations add to it, such as the precision of each class.
+    for title, names in sorted(titles.items(), key=lambda entry: "map" not in entry[0].lower()):
         curves = [next((run.log.metrics[name] for name in names if name in run.log.metrics), None) for run in runs]
         best = min if any(part in title.lower() for part in _LOWER_IS_BETTER) else max
         rows.append(_numeric(f"{title}, last", _each(curves, lambda values: values[-1])))
