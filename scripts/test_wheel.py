@@ -198,7 +198,7 @@ def beside(make, wheel, data):
     env.install(wheel)
     env("python", "-c", HOOK)
     env("headweights", "check", data("config.py"), said=["rendered", "roi_head", "No problem found."])
-    env.install(wheel + "[report]", "optuna")
+    env.install(wheel + "[report,search]", "optuna")
     env("headweights", "report", data("run"), "--out", data("page.html"), said=["page.html"])
     env("python", "-c", "import headweights.tune.run, optuna.visualization; assert optuna.visualization.is_available()")
 
