@@ -49,8 +49,11 @@ def demo(
     except KeyboardInterrupt:
         console.print("Stopped.")
         raise typer.Exit(130) from None
-    except (OSError, TrainingError) as error:
+    except TrainingError as error:
         _stop(str(error))
+    except OSError as error:
+        by_the_system = error.errno is not None
+        _stop(f"{error}{'. Is the disk full or read-only? Name another folder: --work-dir FOLDER.' if by_the_system else ''}")
 
 
 def _stop(message: str) -> NoReturn:

@@ -1,7 +1,5 @@
 """The command `headweights tune`."""
 
-import contextlib
-import io
 import os
 import sys
 from importlib.util import find_spec
@@ -11,6 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
+from headweights.check.quiet import quiet
 from headweights.errors import WeightError
 
 # The packages that the search imports, and the commands that install them. The extra would replace upstream's mmdetection.
@@ -95,7 +94,7 @@ def tune(
     # The search redirects sys.stdout; a console with an explicit file still prints to the terminal.
     console = Console(file=sys.stdout)
     try:
-        with console.status("loading mmdetection and Optuna"), contextlib.redirect_stdout(io.StringIO()):
+        with console.status("loading mmdetection and Optuna"), quiet():
             from headweights.tune.run import tune as run
         run(
             console,
