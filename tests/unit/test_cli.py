@@ -32,7 +32,7 @@ def test_help_of_the_demo_names_its_options() -> None:
     assert all(option in text for option in ("digits", "crowns", "--iters", "--seed", "--work-dir"))
 
 
-def test_a_folder_that_cannot_be_made_is_named() -> None:
+def test_a_disk_that_cannot_be_written_is_named() -> None:
     code, text = shown("demo", "--work-dir", "/proc/demo")
     assert code == 1 and "'/proc/demo'" in text and "--work-dir FOLDER" in text
 
