@@ -3,6 +3,8 @@
 SETUP_PYTHON := $(or $(shell command -v python3 || command -v python3.12 || command -v python3.11 || command -v python3.10),$(PYTHON))
 BIN := .venv/bin
 TRANSFORMERS_DEMO := work_dirs/demo_transformers
+# Demo and tests start many processes. Without bytecode, each would compile what it imports anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo test test-upstream test-oldest test-wheel fast lint types docs docs-serve setup clean
 
