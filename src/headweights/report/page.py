@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Sequence
@@ -103,16 +104,21 @@ class _Shown:
     without_pictures: str
 
 
+@functools.cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined, loader=jinja2.BaseLoader()
+    )
+    return environment.from_string(_part("page.html.jinja"))
+
+
 def make_page(runs: Sequence[Run]) -> str:
     """The HTML of the report, including Plotly's script, styles, data and images."""
     datasets = list(dict.fromkeys(name for run in runs for name in run.datasets))
     sections = _sections(runs, datasets)
     charts = [chart for section in sections for group in section.groups for chart in (*group.charts, *group.more)]
     numbers = {id(chart): n for n, chart in enumerate(charts)}
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined, loader=jinja2.BaseLoader()
-    )
-    return environment.from_string(_part("page.html.jinja")).render(
+    return _template().render(
         version=__version__,
         css=_part("page.css"),
         script=_part("page.js"),
