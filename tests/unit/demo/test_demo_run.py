@@ -42,7 +42,7 @@ def ran(name: str, folder: Path, iters: int) -> tuple[str, dict[str, str]]:
 @pytest.mark.slow
 def test_digits_from_data_to_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(digits, "SIZES", {"clean": 4, "wrong_labels": 8, "wrong_boxes": 8})
-    monkeypatch.setattr(digits, "HELD_OUT", {"validation": 1, "test": 10})
+    monkeypatch.setattr(digits, "HELD_OUT", {"validation": 1, "test": 25})  # with every digit
     monkeypatch.setattr(letters, "SCENES", 8)
     text, configs = ran("digits", tmp_path / "run", iters=1)
 

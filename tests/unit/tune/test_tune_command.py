@@ -182,7 +182,7 @@ def screened(tmp_path_factory: pytest.TempPathFactory) -> Tuned:
     config = tuned_config(
         folder,
         model=RETINANET,
-        evaluator=dict(type="ByWeights", harmful=harmful),
+        evaluator=dict(type="ByWeights", harmful=harmful, noise=0.0),
         hooks=[dict(type="TellsWeightsHook")],
         epochs=2,
     )
@@ -343,7 +343,7 @@ def test_a_study_behind_optunas_proxy(tmp_path: Path) -> None:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     database = f"sqlite:///{tmp_path}/shared.db"
-    proxy, _ = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
+    (proxy,) = (block for block in re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL) if "proxy" in block)
     for there, here in (("sqlite:///shared.db", database), ("0.0.0.0", "localhost"), ("13000", str(port))):
         assert there in proxy
         proxy = proxy.replace(there, here)
