@@ -34,6 +34,7 @@ def main_metric(names: Iterable[str]) -> tuple[str, list[str]]:
     Raises:
         IndexError: There are no names.
     """
-    groups = sorted(by_title(names).items(), key=lambda group: min(map(len, group[1])))
-    precision = [group for group in groups if "map" in group[1][0].lower()]
-    return (precision or list(by_title(names).items()))[0]
+    groups = list(by_title(names).items())
+    shortest_first = sorted(groups, key=lambda group: min(map(len, group[1])))
+    precision = [group for group in shortest_first if "map" in group[1][0].lower()]
+    return (precision or groups)[0]

@@ -99,7 +99,7 @@ def errors(two_stage: Path) -> list[tuple[Path, dict[str, Any], list[str]]]:
         (changed(two_stage, custom_hooks=hooked(images=dict(reel={}))), real, ["Nearest valid: 'real'"]),
         (changed(two_stage, custom_hooks=hooked() + hooked()), real, ["configured twice"]),
         (broken, real, ["cannot be read"]),
-        (two_stage.with_name("none.py"), real, ["cannot be read"]),
+        (two_stage.with_name("none.py"), real, ["no such file"]),
     ]
 
 
