@@ -30,7 +30,7 @@ from headweights.batch.in_force import InForce, in_force
 from headweights.demo.config import config_path, load_config
 from headweights.demo.crowns import data
 from headweights.demo.crowns.data import make_data
-from headweights.demo.processes import Job
+from headweights.demo.job import Job
 from headweights.mmdet.data.trace import PROVENANCE
 from headweights.mmdet.heads.model_heads import heads_of, unwrapped
 from headweights.provenance.origin import ORIGINS

@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headweights.demo.processes import Job
+from headweights.demo.job import Job
 
 if TYPE_CHECKING:
     from mmengine.config import Config

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from rich.progress import Progress, TaskID
 
+from headweights.demo.job import Job, Step, Trained
+
 # Iterations between lines of output, if there is no terminal to draw a bar in.
 LINE_EVERY = 50
 # In the folder of a run: what mmengine and COCO's evaluation would have printed.
@@ -23,61 +25,6 @@ SCREEN_LOG = "screen.log"
 
 class TrainingError(RuntimeError):
     """A training failed. The message names it, its error and its log."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """What to train.
-
-    Args:
-        config: The config file.
-        data: The folder with the data sets.
-        work_dir: Where the run writes its config, log and checkpoint. Its name is the name of the run.
-        iters: Number of training iterations; the held-out images are evaluated after the last one.
-        seed: Seed of the initial parameters, the order of the images and the samplers.
-        target: The data set that the detector is for; the run measures what each data set contributes. None: it does not.
-    """
-
-    config: Path
-    data: Path
-    work_dir: Path
-    iters: int
-    seed: int
-    target: str | None = None
-
-    @property
-    def name(self) -> str:
-        """The name of the run."""
-        return self.work_dir.name
-
-
-@dataclass(frozen=True)
-class Step:
-    """A finished training iteration or test image: `done` of `total`. `phase` is `train` or `test`; a test has no loss."""
-
-    phase: str
-    done: int
-    total: int
-    loss: float | None = None
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A finished training.
-
-    Args:
-        name: The name of the run.
-        metrics: The metrics of its validation on the held-out images; empty if nothing was detected.
-        seconds: The duration in seconds, including the validation.
-        config, log, checkpoint: Files that it wrote.
-    """
-
-    name: str
-    metrics: dict[str, float]
-    seconds: float
-    config: Path
-    log: Path
-    checkpoint: Path
 
 
 @dataclass

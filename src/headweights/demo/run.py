@@ -14,7 +14,8 @@ from rich.table import Table
 
 from headweights.demo.config import config_path
 from headweights.demo.demos import Demo
-from headweights.demo.processes import Job, Trained, follow, started
+from headweights.demo.job import Job, Trained
+from headweights.demo.processes import follow, started
 from headweights.demo.scenes import DataSet
 
 # The files and folders in a work directory.

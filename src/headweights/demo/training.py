@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 # Loads mmdetection, before there is anything to train.
 import headweights.mmdet  # noqa: F401
 from headweights.demo.config import load_config, measuring
-from headweights.demo.processes import Job, Step, Trained
+from headweights.demo.job import Job, Step, Trained
 
 
 def train(job: Job, report: Callable[[Step], None]) -> Trained:

@@ -12,7 +12,7 @@ from mixtures.settings import SETTINGS
 
 from headweights.demo.config import config_path, load_config, measuring
 from headweights.demo.demos import DEMOS
-from headweights.demo.processes import Job
+from headweights.demo.job import Job
 
 UNWEIGHTED, HOOK = DEMOS["crowns"].unweighted, DEMOS["crowns"].weighted
 # The same weights in heads and pipelines.
@@ -92,7 +92,7 @@ def test_the_hook_is_there_to_be_built(tmp_path: Path) -> None:
 from pathlib import Path
 from headweights.demo.config import config_path, load_config, measuring
 from headweights.demo.demos import DEMOS
-from headweights.demo.processes import Job
+from headweights.demo.job import Job
 path = config_path("tree_crowns", DEMOS["crowns"].unweighted)
 config = measuring(load_config(Job(path, Path("data"), Path("run"), iters=450, seed=0)), "real")
 from mmdet.registry import HOOKS

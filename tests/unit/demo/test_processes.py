@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from headweights.demo.processes import SCREEN_LOG, Job, TrainingError, follow, started
+from headweights.demo.job import Job
+from headweights.demo.processes import SCREEN_LOG, TrainingError, follow, started
 from headweights.demo.run import _progress_bar
 
 
