@@ -162,10 +162,15 @@ def build_validation(config: Config) -> tuple[Any, list[Any]] | None:
         raise WeightError(f"it cannot be built: {str(error).splitlines()[0] if str(error) else type(error).__name__}") from error
 
 
+def type_name(described: Any) -> str:
+    """The name of the type that a part of a config has, without its scope. Empty if it has none."""
+    kind = described.get("type") if isinstance(described, dict) else None
+    return (kind if isinstance(kind, str) else getattr(kind, "__name__", "")).split(".")[-1]
+
+
 def is_weight_hook(described: Any) -> bool:
     """Whether the config of a hook describes a ``LossWeightHook``."""
-    kind = described.get("type") if isinstance(described, dict) else None
-    return (kind if isinstance(kind, str) else getattr(kind, "__name__", "")).split(".")[-1] == _HOOK
+    return type_name(described) == _HOOK
 
 
 def weight_hooks(config: Any, arguments: Mapping[str, Any]) -> list[Any]:

@@ -125,7 +125,7 @@ def _outcome(runs: Sequence[Run]) -> _Outcome:
     metrics = [run.log.metrics for run in runs]
     title, names = main_metric(name for of_run in metrics for name in of_run) if any(metrics) else ("", [])
     curves = [next((of_run[name] for name in names if name in of_run), None) for of_run in metrics]
-    return _Outcome(title, [curve.finite[-1] if curve else None for curve in curves])
+    return _Outcome(title, [curve.finite[-1] if curve and curve.finite else None for curve in curves])
 
 
 def _came_out(runs: Sequence[Run], outcome: _Outcome) -> str:

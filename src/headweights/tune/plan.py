@@ -15,14 +15,14 @@ from mmengine.runner.utils import calc_dynamic_intervals
 
 from headweights.errors import WeightError
 from headweights.mixture.mix import no_such_dataset
-from headweights.mmdet.config import annotation_file, build_config, read_config, source_configs, weight_hooks
+from headweights.mmdet.config import annotation_file, build_config, read_config, source_configs, type_name, weight_hooks
 from headweights.mmdet.data.source_datasets import SourceDataset
 from headweights.mmdet.heads.model_heads import heads_of
 from headweights.mmdet.hooks.loss_weights import LossWeightHook
 from headweights.mmdet.mixture.classes import wrong_classes
 from headweights.mmdet.mixture.mix import mix_of, sources_of
 from headweights.mmdet.weighting.subclass import weigh_every_head
-from headweights.tune.schedule import check_fraction, check_sampling, goes_by_epochs, kind_of
+from headweights.tune.schedule import check_fraction, check_sampling, goes_by_epochs
 from headweights.tune.space import Space, top_heads
 from headweights.weights.addresses import AddressBook, target_of
 from headweights.weights.block import parse_block
@@ -245,7 +245,7 @@ def known_rule(metric: str, **arguments: Any) -> str | None:
 def _validations(loop: Any) -> int | None:
     """Counts the validations of a loop; None for one that is not mmengine's own."""
     by_epoch = goes_by_epochs(loop)
-    if not by_epoch and kind_of(loop) not in (None, "IterBasedTrainLoop"):
+    if not by_epoch and type_name(loop) not in ("", "IterBasedTrainLoop"):
         return None
     end = int(loop["max_epochs"] if by_epoch else loop["max_iters"])
     start = int(loop.get("val_interval", 1 if by_epoch else 1000))

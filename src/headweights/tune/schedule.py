@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from headweights.errors import WeightError
+from headweights.mmdet.config import type_name
 from headweights.weights.schedules import is_schedule
 
 # The samplers that draw every image equally often. Another one has a purpose of its own.
@@ -16,16 +17,10 @@ _LENGTHS = ("max_epochs", "max_iters")
 _TIMES = ("begin", "end", "milestones", "T_max")
 
 
-def kind_of(described: Any) -> str | None:
-    """The name of the type in a part of a config; None if it has none."""
-    kind = (described or {}).get("type")
-    return kind if isinstance(kind, str) else getattr(kind, "__name__", None)
-
-
 def goes_by_epochs(loop: Any) -> bool:
     """Whether a loop, ``train_cfg``, goes by epochs."""
-    kind = kind_of(loop)
-    return bool(loop.get("by_epoch", True)) if kind is None else kind.endswith("EpochBasedTrainLoop")
+    kind = type_name(loop)
+    return kind.endswith("EpochBasedTrainLoop") if kind else bool(loop.get("by_epoch", True))
 
 
 def shortened(config: Any, fraction: float) -> Any:
@@ -84,9 +79,9 @@ def check_sampling(config: Any, dataset: Any, sources: int) -> None:
             f"of its own. It is a {type(dataset).__name__}"
             + (f" of {len(parts)} parts with {sources} data sets." if parts else ".")
         )
-    loader = config.train_dataloader
-    if kind_of(loader.get("sampler")) not in _UNIFORM:
-        raise WeightError(f"--sampling replaces the sampler, and the config has {kind_of(loader.get('sampler'))}. Leave one out.")
+    sampler = type_name(config.train_dataloader.get("sampler"))
+    if sampler not in _UNIFORM:
+        raise WeightError(f"--sampling replaces the sampler, and the config has {sampler or None}. Leave one out.")
 
 
 def _shorten_schedulers(schedulers: Any, fraction: float) -> None:

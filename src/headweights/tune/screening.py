@@ -26,7 +26,7 @@ class Screened:
     """The state of a study's screening.
 
     Args:
-        runs: The number of its different trainings.
+        runs: The number of its trainings.
         finished: How many of them are finished.
         effects: What each parameter does, once all are finished and one succeeded. Else None.
         failed: How many failed. They count as the worst of the others.
