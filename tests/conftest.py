@@ -28,7 +28,8 @@ settings.load_profile("any machine")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Runs the tests of a group one after the other, so that what they share is built once and then freed.
 
-    Groups come first, then slow tests, then short ones, so that all processes finish at about the same time.
+    Groups come first, then slow tests, then short ones, so that all processes finish at about the same time. What the tests of
+    the group "forked" start is forked from one process, which loads mmdetection once.
     """
     first: dict[str, int] = {}
 

@@ -148,8 +148,9 @@ def config_of(run: Run, folder: Path, out: Path) -> Any:
 
     setting = {**SETTINGS, **UNLABELLED, **PRETRAININGS}[run.setting]
     data = out / "data" / run.setting
-    # Formatting the config would take seconds in each run.
-    config = Config.fromfile(CONFIGS / f"{run.detector}.py", format_python_code=False)
+    path = CONFIGS / f"{run.detector}.py"
+    # Formatting the config would take seconds in each run; Config.fromfile does not pass on that it must not.
+    config = Config(Config.fromfile(path).to_dict(), filename=str(path), format_python_code=False)
     for name, value in Config.fromfile(CONFIGS / "training.py").to_dict().items():
         config[name] = value
     head = config.model.roi_head.bbox_head if "roi_head" in config.model else config.model.bbox_head

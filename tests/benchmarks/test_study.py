@@ -97,6 +97,7 @@ def tiny(place: str, most: int = 1, **differing: Any) -> Plan:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("forked")
 def test_a_study_that_was_stopped_goes_on(data: Path) -> None:
     out = data.parents[1]
     reasoned = SETTINGS["digits"].reasoned["faster-rcnn"]

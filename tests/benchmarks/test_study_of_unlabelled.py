@@ -219,6 +219,7 @@ def test_a_result_that_is_older_than_a_field_of_its_run_still_counts(tmp_path: P
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("forked")
 @pytest.mark.parametrize("detector", ADDRESSES)
 def test_what_an_arm_says_reaches_the_training(data: Path, detector: str) -> None:
     place = PurePath("unlabelled_classes") / detector / "short"

@@ -29,7 +29,7 @@ class TrainingError(RuntimeError):
 
 @dataclass
 class Training:
-    """A process that has loaded, or is loading, mmdetection. It trains when it is followed."""
+    """A process that trains when it is followed. Until then, it waits or is still loading mmdetection."""
 
     job: Job
     process: BaseProcess
@@ -41,15 +41,13 @@ class Training:
 def started(job: Job) -> Iterator[Training]:
     """Starts the process of a training. On leaving, the process is stopped if it has not finished."""
     job.work_dir.mkdir(parents=True, exist_ok=True)
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    # All are forked from one process that has loaded mmdetection, which takes ten seconds, and started no threads.
+    context.set_forkserver_preload(["headweights.demo.preloaded"])
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(theirs, job.work_dir / SCREEN_LOG), daemon=True)
-    # Ctrl-C reaches all processes of a terminal. Those that start while it is ignored ignore it: this one stops them.
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
+    with _quietly():
         process.start()
-    finally:
-        signal.signal(signal.SIGINT, before)
     theirs.close()
     try:
         yield Training(job, process, ours)
@@ -57,6 +55,23 @@ def started(job: Job) -> Iterator[Training]:
         process.terminate()
         process.join()
         ours.close()
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """What starts here ignores Ctrl-C, which reaches all processes of a terminal: this one stops the others. It has one thread.
+
+    More threads would gain little in such narrow detectors, and wait for each other beside other work.
+    """
+    handler, threads = signal.signal(signal.SIGINT, signal.SIG_IGN), os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        os.environ.pop("OMP_NUM_THREADS")
+        if threads is not None:
+            os.environ["OMP_NUM_THREADS"] = threads
 
 
 def follow(trainings: Sequence[Training], progress: Progress) -> list[Trained]:
@@ -102,9 +117,7 @@ def _show(one: Training, step: Step, progress: Progress) -> None:
 
 
 def _work(connection: Connection, screen: Path) -> None:
-    """The process: loads mmdetection, waits for a job, trains it. Sends steps, and finally the result or an error message."""
-    # More threads would gain little in such narrow detectors, and wait for each other beside other work.
-    os.environ["OMP_NUM_THREADS"] = "1"
+    """The process: waits for a job and trains it. Sends steps, and finally the result or an error message."""
     with (
         # By lines: the process is stopped as soon as it has told its error.
         open(screen, "w", encoding="utf-8", buffering=1) as log,

@@ -22,10 +22,10 @@ from headweights.check.fix import as_config
 from headweights.mmdet.config import is_weight_hook, read_config, weight_hooks, with_import
 from headweights.report.effects import effects_figure
 from headweights.search import Effects
-from headweights.tune.plan import GREATER, Plan, validation_is_test
-from headweights.tune.screening import FOUND, LEVELS, is_short
-from headweights.tune.space import rounded
-from headweights.tune.study import KIND, OWN, REASON, UNWEIGHTED, StudyStatus, status_of
+from headweights.tune.planning.plan import GREATER, Plan, validation_is_test
+from headweights.tune.planning.space import rounded
+from headweights.tune.studies.screening import FOUND, LEVELS, is_short
+from headweights.tune.studies.study import KIND, OWN, REASON, UNWEIGHTED, StudyStatus, status_of
 
 # What the best trial is compared with, by kind.
 BASELINES = {UNWEIGHTED: "the unweighted detector", OWN: "the config's own weights"}

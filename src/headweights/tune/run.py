@@ -20,12 +20,12 @@ from headweights.check.quiet import quiet
 from headweights.check.run import checked
 from headweights.errors import WeightError
 from headweights.search import Screening
-from headweights.tune.plan import GREATER, Plan, make_plan
-from headweights.tune.process import run_worker
+from headweights.tune.planning.plan import GREATER, Plan, make_plan
 from headweights.tune.result import TrialProgress, best_table, block_to_paste, conclusions, ranked, write_charts, write_config
-from headweights.tune.screening import FOUND, begin_screening, screened, screening_in_words
-from headweights.tune.study import METRIC, REASON, begin, load, open_storage, recover, status_of
-from headweights.tune.worker import Job, Worker, environment_of
+from headweights.tune.studies.screening import FOUND, begin_screening, screened, screening_in_words
+from headweights.tune.studies.study import METRIC, REASON, begin, load, open_storage, recover, status_of
+from headweights.tune.trials.process import run_worker
+from headweights.tune.trials.worker import Job, Worker, environment_of
 
 # Seconds between updates of the progress from the storage.
 INTERVAL = 1.0

@@ -1,8 +1,6 @@
 """The example configurations: found, loadable, and different in nothing but the weights."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -83,22 +81,6 @@ def test_a_run_without_weights_measures_too(tmp_path: Path) -> None:
         (hook,) = config.custom_hooks
         assert (hook["type"], hook["interval"], hook["target"]) == ("LossWeightHook", 1, "real")
         assert config.custom_imports["imports"] == ["headweights.mmdet"]
-
-
-@pytest.mark.slow
-def test_the_hook_is_there_to_be_built(tmp_path: Path) -> None:
-    """In a process that has imported nothing else, as the command's."""
-    program = """
-from pathlib import Path
-from headweights.demo.config import config_path, load_config, measuring
-from headweights.demo.demos import DEMOS
-from headweights.demo.job import Job
-path = config_path("tree_crowns", DEMOS["crowns"].unweighted)
-config = measuring(load_config(Job(path, Path("data"), Path("run"), iters=450, seed=0)), "real")
-from mmdet.registry import HOOKS
-assert HOOKS.build(config.custom_hooks[0]).interval == 15
-"""
-    subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True, cwd=tmp_path, capture_output=True)
 
 
 def test_weights_average_one_in_each_head(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ def ran(name: str, folder: Path, iters: int) -> tuple[str, dict[str, str]]:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("forked")
 def test_digits_from_data_to_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(digits, "SIZES", {"clean": 4, "wrong_labels": 8, "wrong_boxes": 8})
     monkeypatch.setattr(digits, "HELD_OUT", {"validation": 1, "test": 25})  # with every digit
@@ -62,6 +63,7 @@ def test_digits_from_data_to_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("forked")
 def test_crowns_from_data_to_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data, "REAL_TILES", 8)
     monkeypatch.setattr(data, "RENDERED_TILES", 8)

@@ -11,6 +11,7 @@ from headweights.demo.run import _progress_bar
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("forked")
 def test_an_error_is_told_with_the_name_of_the_run_and_its_log(tmp_path: Path) -> None:
     job = Job(tmp_path / "nowhere.py", tmp_path, tmp_path / "broken", iters=1, seed=0)
     with (

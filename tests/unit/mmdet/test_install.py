@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group("install")
+
 # Runs in a process of its own, in which nothing has imported headweights yet.
 SCRIPT = """
 import gc, json, sys

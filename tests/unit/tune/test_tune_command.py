@@ -32,10 +32,10 @@ from headweights.check.run import checked
 from headweights.cli import app
 from headweights.errors import WeightError
 from headweights.tune import command
-from headweights.tune import study as studies
-from headweights.tune.screening import FOUND, LEVELS, SCREENING
-from headweights.tune.study import KIND, OWN, REASON, UNWEIGHTED, WORKER, begin, open_storage, recover, retry, status_of
-from headweights.tune.trial import SCREEN_LOG
+from headweights.tune.studies import study as studies
+from headweights.tune.studies.screening import FOUND, LEVELS, SCREENING
+from headweights.tune.studies.study import KIND, OWN, REASON, UNWEIGHTED, WORKER, begin, open_storage, recover, retry, status_of
+from headweights.tune.trials.trial import SCREEN_LOG
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "tune.md"
 OTHER_HOOK = dict(type="EmptyCacheHook")
@@ -363,7 +363,7 @@ def test_a_study_behind_optunas_proxy(tmp_path: Path) -> None:
 
 @shares_a_study
 def test_a_worker_elsewhere_that_falls_silent_has_its_trial_tried_again(two_stage: Tuned, tmp_path: Path) -> None:
-    from headweights.tune.plan import make_plan
+    from headweights.tune.planning.plan import make_plan
 
     plan = make_plan(two_stage.config, target="real")
     with pytest.MonkeyPatch.context() as patch:

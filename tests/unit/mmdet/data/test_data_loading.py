@@ -135,7 +135,7 @@ def samples(data: Any, context: str) -> Iterator[tuple[torch.Tensor, Any]]:
 )
 def test_what_arrives_is_what_the_files_say(tmp_path: Path, kind: str, context: str) -> None:
     weighted, seen, origins_seen = 0, set(), set()
-    stock = samples(dataset(tmp_path, kind, weighted=False), context)
+    stock = samples(dataset(tmp_path, kind, weighted=False), "fork")
     for inputs, sample in samples(dataset(tmp_path, kind, weighted=True), context):
         same_inputs, plain = next(stock)
         assert torch.equal(inputs, same_inputs)

@@ -23,7 +23,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from headweights.errors import WeightError
-from headweights.tune.plan import GREATER, Plan
+from headweights.tune.planning.plan import GREATER, Plan
 
 # Seconds between heartbeats of a running trial, and seconds without a heartbeat before its worker is considered dead. The
 # evaluation of a large data set can block Python, and so the heartbeat, for a minute.

@@ -10,8 +10,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from headweights.search import Design, Effects
 from headweights.search.screen import in_words
-from headweights.tune.plan import GREATER, Plan
-from headweights.tune.study import KIND
+from headweights.tune.planning.plan import GREATER, Plan
+from headweights.tune.studies.study import KIND
 
 # Kinds of trials.
 SCREENING = "screening"

@@ -20,10 +20,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from headweights.errors import WeightError
 from headweights.mmdet.config import read_config
-from headweights.tune.plan import Plan
-from headweights.tune.screening import enqueue_found, is_screening, is_short, screened
-from headweights.tune.study import METRIC, REASON, WORKER, load, machine, pruner_of, recover, retry, sampler_of, status_of
-from headweights.tune.trial import SCREEN_LOG, NotFiniteError, ReportHook, SearchError, train, trial_config
+from headweights.tune.planning.plan import Plan
+from headweights.tune.studies.screening import enqueue_found, is_screening, is_short, screened
+from headweights.tune.studies.study import METRIC, REASON, WORKER, load, machine, pruner_of, recover, retry, sampler_of, status_of
+from headweights.tune.trials.trial import SCREEN_LOG, NotFiniteError, ReportHook, SearchError, train, trial_config
 
 # The search stops when this many trials have failed and none has succeeded.
 MOST_FAILURES = 3

@@ -12,8 +12,8 @@ from optuna.trial import TrialState
 from support.tuning import tuned_config
 
 from headweights.search import Design
-from headweights.tune.plan import LESS, Plan, make_plan
-from headweights.tune.screening import (
+from headweights.tune.planning.plan import LESS, Plan, make_plan
+from headweights.tune.studies.screening import (
     FOUND,
     LEVELS,
     SCREENING,
@@ -25,7 +25,7 @@ from headweights.tune.screening import (
     screened,
     screening_in_words,
 )
-from headweights.tune.study import KIND, UNWEIGHTED, begin
+from headweights.tune.studies.study import KIND, UNWEIGHTED, begin
 
 CLS, BOX = "roi_head.bbox_head.loss_cls", "roi_head.bbox_head.loss_bbox"
 

@@ -1,4 +1,4 @@
-"""Shorter trainings for a screening, and the data sets that can be drawn at rates of their own."""
+"""Shorter trainings for a screening."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from mmengine.config import Config
 
 from headweights.errors import WeightError
-from headweights.tune.schedule import check_fraction, check_sampling, goes_by_epochs, shortened
+from headweights.tune.planning.shortening import check_fraction, goes_by_epochs, shortened
 
 EPOCHS = dict(type="EpochBasedTrainLoop", max_epochs=12, val_interval=1, dynamic_intervals=[(10, 1)])
 STEPS = [
@@ -52,27 +52,6 @@ def test_what_cannot_be_shortened_is_said(fraction: float, loop: dict[str, Any],
         check_fraction(Config(dict(train_cfg=loop)), fraction, weights)
     assert said in str(error.value)
     check_fraction(Config(dict(train_cfg=loop)), 1.0, weights)
-
-
-class Parts:
-    def __init__(self, datasets: int) -> None:
-        self.datasets = [None] * datasets
-
-
-@pytest.mark.parametrize(
-    ("dataset", "sampler", "said"),
-    [
-        ([], "DefaultSampler", "must be a ConcatDataset of the data sets, so that each can be drawn"),
-        (Parts(1), "DefaultSampler", "a Parts of 1 parts with 2 data sets"),
-        (Parts(2), "ClassAwareSampler", "the config has ClassAwareSampler"),
-        (Parts(2), None, "the config has None"),
-    ],
-)
-def test_what_cannot_be_drawn_is_said(dataset: Any, sampler: str | None, said: str) -> None:
-    config = Config(dict(train_dataloader=dict(sampler=sampler and dict(type=sampler))))
-    with pytest.raises(WeightError) as error:
-        check_sampling(config, dataset, 2)
-    assert said in str(error.value)
 
 
 def test_the_loop_says_how_it_counts() -> None:

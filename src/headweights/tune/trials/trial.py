@@ -24,8 +24,8 @@ from mmengine.runner import Runner
 import headweights.mmdet  # noqa: F401  (registers LossWeightHook)
 from headweights.errors import WeightError
 from headweights.mmdet.config import weight_hooks, with_import
-from headweights.tune.plan import GREATER, Plan, known_rule
-from headweights.tune.schedule import shortened
+from headweights.tune.planning.plan import GREATER, Plan, known_rule
+from headweights.tune.planning.shortening import shortened
 
 # The file for the output of a trial: mmengine's log, COCO's tables.
 SCREEN_LOG = "screen.log"

@@ -13,7 +13,7 @@ from support.detectors import RETINANET
 from support.tuning import tuned_config
 
 from headweights.errors import WeightError
-from headweights.tune.plan import GREATER, LESS, _validations, make_plan
+from headweights.tune.planning.plan import GREATER, LESS, _validations, make_plan
 
 
 @pytest.fixture(scope="module")

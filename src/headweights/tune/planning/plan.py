@@ -22,8 +22,9 @@ from headweights.mmdet.hooks.loss_weights import LossWeightHook
 from headweights.mmdet.mixture.classes import wrong_classes
 from headweights.mmdet.mixture.mix import mix_of, sources_of
 from headweights.mmdet.weighting.subclass import weigh_every_head
-from headweights.tune.schedule import check_fraction, check_sampling, goes_by_epochs
-from headweights.tune.space import Space, top_heads
+from headweights.tune.planning.sampling import check_sampling, sampler_config
+from headweights.tune.planning.shortening import check_fraction, goes_by_epochs
+from headweights.tune.planning.space import Space, top_heads
 from headweights.weights.addresses import AddressBook, target_of
 from headweights.weights.block import parse_block
 
@@ -86,10 +87,7 @@ class Plan:
             parameters: The value of every parameter.
         """
         rates = self.space.rates(parameters)
-        if not rates:
-            return None
-        rates_in_order = [rates[name] for name in self.concatenated]
-        return {"type": "SourceRateSampler", "source_rates": rates_in_order, "infinite": not goes_by_epochs(config.train_cfg)}
+        return sampler_config(config, [rates[name] for name in self.concatenated]) if rates else None
 
 
 def make_plan(
@@ -228,8 +226,8 @@ def _rule(config: Any, metric: str | None) -> tuple[str, str | None]:
     rule = known_rule(metric, rule=dict(zip(best, rules)).get(metric), **keys)
     if rule is None:
         raise WeightError(
-            f"--metric {metric}: mmengine does not know whether more or less of it is better. Say so in the config: "
-            f"default_hooks=dict(checkpoint=dict(save_best={metric!r}, rule='greater'))."
+            f"--metric {metric}: mmengine does not know whether more or less of it is better. If it is spelt right, "
+            f"say so in the config: default_hooks=dict(checkpoint=dict(save_best={metric!r}, rule='greater'))."
         )
     return rule, metric
 

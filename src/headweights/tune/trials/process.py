@@ -17,7 +17,7 @@ def run_worker(job: bytes, number: int, lock: Any, errors: Any, log: Path, envir
     SIGTERM interrupts it. It ignores Ctrl-C, since the parent process handles it.
 
     Args:
-        job: A pickled :class:`headweights.tune.worker.Job`.
+        job: A pickled :class:`headweights.tune.trials.worker.Job`.
         number: The number of the worker, from 0.
         lock: The lock that the workers of the command share.
         errors: A queue for error messages.
@@ -36,8 +36,8 @@ def run_worker(job: bytes, number: int, lock: Any, errors: Any, log: Path, envir
         import optuna
 
         from headweights.errors import WeightError
-        from headweights.tune.study import open_storage
-        from headweights.tune.worker import Worker, in_words
+        from headweights.tune.studies.study import open_storage
+        from headweights.tune.trials.worker import Worker, in_words
 
         optuna.logging.set_verbosity(optuna.logging.CRITICAL)
         parent = multiprocessing.parent_process()

@@ -1,4 +1,4 @@
-"""How a config's training is shortened for a screening, and whether another sampler can draw its images."""
+"""How a config's training is shortened for a screening."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from headweights.errors import WeightError
 from headweights.mmdet.config import type_name
 from headweights.weights.schedules import is_schedule
 
-# The samplers that draw every image equally often. Another one has a purpose of its own.
-_UNIFORM = ("DefaultSampler", "InfiniteSampler")
 _LENGTHS = ("max_epochs", "max_iters")
 # The entries of a parameter scheduler that are epochs or iterations.
 _TIMES = ("begin", "end", "milestones", "T_max")
@@ -64,24 +62,6 @@ def check_fraction(config: Any, fraction: float, weights: Mapping[str, Any]) -> 
             raise WeightError(
                 f"--fraction {fraction:g}: weights of {name!r} change over time, and a shorter training would end early."
             )
-
-
-def check_sampling(config: Any, dataset: Any, sources: int) -> None:
-    """Checks that the data sets of a config can be drawn at rates of their own.
-
-    Raises:
-        WeightError: They are not the parts of a ``ConcatDataset``, or the config has a sampler with a purpose of its own.
-    """
-    parts = getattr(dataset, "datasets", None)
-    if parts is None or len(parts) != sources:
-        raise WeightError(
-            "--sampling: train_dataloader.dataset must be a ConcatDataset of the data sets, so that each can be drawn at a rate "
-            f"of its own. It is a {type(dataset).__name__}"
-            + (f" of {len(parts)} parts with {sources} data sets." if parts else ".")
-        )
-    sampler = type_name(config.train_dataloader.get("sampler"))
-    if sampler not in _UNIFORM:
-        raise WeightError(f"--sampling replaces the sampler, and the config has {sampler or None}. Leave one out.")
 
 
 def _shorten_schedulers(schedulers: Any, fraction: float) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headweights.errors import WeightError
-from headweights.tune.space import Space, rounded, top_heads
+from headweights.tune.planning.space import Space, rounded, top_heads
 from headweights.weights.addresses import AddressBook
 from headweights.weights.block import parse_block
 
