@@ -105,6 +105,7 @@ SEARCHES: Mapping[str, Screened | Sampled] = {
     "screening": Screened("screening"),
     "screening_levels": Screened("screening, every weight at its better level", otherwise=None),
     "screening_half": Screened("screening, trainings of half the length", fraction=0.5),
+    "screening_half_levels": Screened("screening, half the length, every better level", otherwise=None, fraction=0.5),
     "screening_quarter": Screened("screening, trainings of a quarter of the length", fraction=0.25),
     "screening_sampling": Screened("screening of weights and sampling", sampled=True),
     "tpe": Sampled("TPE", _tpe),
@@ -113,7 +114,7 @@ SEARCHES: Mapping[str, Screened | Sampled] = {
 # Those that share their trials stand together.
 _ORDER = (
     ("screening", "screening_levels"),
-    ("screening_half", "screening_quarter"),
+    ("screening_half", "screening_half_levels", "screening_quarter"),
     ("tpe",),
     ("screening_sampling",),
     ("random",),

@@ -23,6 +23,7 @@ def test_an_error_is_told_with_the_name_of_the_run_and_its_log(tmp_path: Path) -
     assert "Traceback" in (tmp_path / "broken" / SCREEN_LOG).read_text()
 
 
+@pytest.mark.xdist_group("forked")
 def test_a_process_that_ends_is_told(tmp_path: Path) -> None:
     job = Job(tmp_path / "nowhere.py", tmp_path, tmp_path / "killed", iters=1, seed=0)
     with started(job) as one, _progress_bar(Console(quiet=True)) as progress:

@@ -227,13 +227,16 @@ def test_a_data_set_is_drawn_as_the_screening_says(screened: Tuned) -> None:
 
 
 @pytest.mark.slow
-def test_where_nothing_matters_the_search_ends_with_the_block_and_the_sampler(tmp_path: Path) -> None:
+def test_where_nothing_matters_the_search_ends_with_every_weight_at_its_better_level(tmp_path: Path) -> None:
     WorseEveryTime.count = 10_000  # so that what is left of the accuracy is rounding
-    config = tuned_config(tmp_path, model=RETINANET, evaluator=KNOWN)
+    config = tuned_config(tmp_path, model=RETINANET, evaluator=KNOWN, names=("real", "rendered", "drawn"))
     options = ["--head", "bbox_head.loss_cls", "--sampling", "--low", "0.5"]
-    tuned = Tuned(config, tmp_path / "run").run(*options, trials=9)
+    tuned = Tuned(config, tmp_path / "run").run(*options, trials=12)
     assert tuned.code == 0, tuned.text
-    assert len(tuned.trials) == 4  # the whole design, with the unweighted detector in it
+    *screening, last = tuned.trials
+    assert len(screening) == 8  # the whole design, with the unweighted detector in it
+    assert last.user_attrs[KIND] == LEVELS and set(last.params.values()) == {0.5, 1.0}
+    assert "so the search ends with every weight at its better level" in tuned.text
 
 
 @pytest.mark.slow

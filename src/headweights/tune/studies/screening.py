@@ -126,7 +126,7 @@ def screening_in_words(plan: Plan, study: optuna.Study, metric: str) -> Iterator
     yield from in_words(state.effects)
     if len(state.without_effect) == len(plan.space.parameters):
         yield (
-            "No weight makes a difference that can be told from noise, so the search ends here. "
+            "No weight makes a difference that can be told from noise, so the search ends with every weight at its better level. "
             + ("--runs-more doubles the screening. " if more else "")
             + "--no-screening searches all weights nevertheless."
         )

@@ -131,9 +131,9 @@ class Worker:
         if state.effects is None:
             # Behind a proxy, nobody notices if the other workers are dead. Then all weights are searched.
             return state.is_finished or isinstance(self.storage, GrpcStorageProxy)
-        if len(state.without_effect) == len(self.job.plan.space.parameters):
-            raise _NothingMattersError
         if not enqueue_found(self.job.plan, self.study, state.found):
+            if len(state.without_effect) == len(self.job.plan.space.parameters):
+                raise _NothingMattersError
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # experimental features of Optuna
                 self.study.sampler = PartialFixedSampler(dict.fromkeys(state.without_effect, 1.0), self._search)
