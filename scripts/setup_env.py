@@ -304,17 +304,9 @@ def make_venv(python):
         )
 
 
-def set_up(python, expected):
-    began = time.time()
-    make_venv(python)
-    mmcv = mmcv_requirement()
-    if mmcv and not cached_mmcv_wheels():
-        need_compiler()  # now, and not after the downloads
-    pinned = os.path.join(ROOT, "requirements", "pinned.txt")
-    install("torch", "-c", pinned, "-r", os.path.join(ROOT, "requirements", "torch.txt"))
-    install("build tools", "-r", os.path.join(ROOT, "requirements", "build.txt"))
+def install_frameworks(pinned, mmcv):
+    """All that the demo and the tests need."""
     others = [pin for pin in frameworks() if pin != mmcv]
-    # Most of what is installed is never imported: its bytecode can wait.
     how = ("--no-build-isolation", "--no-deps", "--no-compile")
     install("the frameworks, the command line, the test tools", *how, "-r", pinned, *others)
     if mmcv:
@@ -325,6 +317,29 @@ def set_up(python, expected):
             "the wheel of upstream's mmdetection", pip("download", "-q", "--no-deps", "-d", os.path.join(VENV, "upstream"), wheel)
         )
     install("headweights", "--no-build-isolation", "--no-deps", "-e", ROOT)
+
+
+def install_example(pinned):
+    """What the example for transformers needs, and no test tools."""
+    limits = ("-c", pinned, "-c", os.path.join(ROOT, "requirements", FRAMEWORKS[WORD][0]))
+    wanted = ("-e", ROOT + "[transformers]", "scikit-learn", "pycocotools")
+    install("transformers and headweights", "--no-build-isolation", "--no-compile", *limits, *wanted)
+
+
+def set_up(python, expected):
+    began = time.time()
+    make_venv(python)
+    mmcv = mmcv_requirement()
+    if mmcv and not cached_mmcv_wheels():
+        need_compiler()  # now, and not after the downloads
+    pinned, torch, build = (os.path.join(ROOT, "requirements", name + ".txt") for name in ("pinned", "torch", "build"))
+    # Most of what is installed is never imported: its bytecode can wait.
+    install("torch", "--no-compile", "-c", pinned, "-r", torch)
+    install("build tools", "--no-compile", "-r", build)
+    if WORD == "transformers":
+        install_example(pinned)
+    else:
+        install_frameworks(pinned, mmcv)
     with open(STAMP, "w") as file:
         file.write(expected)
     say(f"complete in {duration(time.time() - began)}")

@@ -45,9 +45,10 @@ def _number(value: object) -> object:
 
 
 def _kind(line: Mapping[str, Any]) -> Kind:
-    """An evaluation logs its time as `<prefix>_runtime`; the training's is `train_runtime`."""
+    """An evaluation logs its time as `<prefix>_runtime`; the training's is `train_runtime`. A user's has the usual prefix."""
     times = {name for name in line if name.endswith("_runtime") and _is_clock(name)}
-    return "validation" if times - {"train_runtime"} else "training"
+    usual = any(name.startswith("eval_") for name in line)
+    return "validation" if times - {"train_runtime"} or usual else "training"
 
 
 def _is_clock(name: str) -> bool:

@@ -131,6 +131,13 @@ def test_an_evaluation_after_the_training_does_not_replace_that_of_the_last_step
     assert read_run(finished).log.metrics["eval_map"] == before
 
 
+def test_a_metric_that_a_user_logged_is_one(finished: Path) -> None:
+    """`trainer.log({"eval_map": ...})`, as the example does: there is no time of an evaluation beside it."""
+    rewrite(finished, {"eval_map_of_mine": 0.3, "epoch": 3.5, "step": 14}, global_step=14)
+    log = read_run(finished).log
+    assert log.metrics["eval_map_of_mine"] == Curve([14], [0.3]) and "eval_map_of_mine" not in log.training
+
+
 def test_a_damaged_state_gives_way_to_the_newest_readable_one(finished: Path) -> None:
     content = (finished / "trainer_state.json").read_text()
     (finished / "trainer_state.json").write_text(content[: len(content) // 2])
