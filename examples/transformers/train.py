@@ -5,18 +5,30 @@
 
 Nearly all scenes have errors: half of them wrong labels, the other half wrong boxes (digits.py). The weights tell each loss which
 data set it should not learn from. Both detectors start from the same random parameters and see the same images in the same order.
+They are so small that each is trained by one core, side by side.
 """
 
 import argparse
 import contextlib
 import io
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import torch
 from digits import CLASSES, SIDE, held_out, training_data
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
-from transformers import RTDetrConfig, RTDetrForObjectDetection, RTDetrResNetConfig, Trainer, TrainingArguments, set_seed
+from transformers import (
+    PrinterCallback,
+    RTDetrConfig,
+    RTDetrForObjectDetection,
+    RTDetrResNetConfig,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+    set_seed,
+)
 
 from headweights.transformers import LossWeights
 
@@ -27,13 +39,14 @@ WEIGHTS = {
     "wrong_labels": {"loss_vfl": 0.05, "loss_bbox": 1.0},
     "wrong_boxes": {"loss_vfl": 1.0, "loss_bbox": 0.05},
 }
+RUNS = {"unweighted": {}, "weighted": WEIGHTS}
 
 
 def main():
     options = option_parser(__doc__).parse_args()
-    data, test = training_data(options.seed), held_out()
-    trainers = {name: train(name, weights, data, test, options) for name, weights in (("unweighted", {}), ("weighted", WEIGHTS))}
-    print_comparison(trainers)
+    with ProcessPoolExecutor(len(RUNS), initializer=torch.set_num_threads, initargs=(1,)) as processes:
+        logs = dict(zip(RUNS, processes.map(partial(train, options=options), RUNS)))
+    print_comparison(logs)
     print(f"\nheadweights report {options.output}/unweighted {options.output}/weighted")
 
 
@@ -45,23 +58,32 @@ def option_parser(description):
     return parser
 
 
-def train(name, block, data, test, options):
-    """Trains and evaluates a detector, and returns its trainer."""
-    print(f"\n{name}", flush=True)
+def train(name, options):
+    """Trains and evaluates a detector, and returns what its trainer has logged."""
     set_seed(options.seed)
-    weights = LossWeights(block, normalize=True, target="clean")
+    weights = LossWeights(RUNS[name], normalize=True, target="clean")
     trainer = Trainer(
         model=small_rt_detr(),
         args=arguments(options.output / name, options),
-        train_dataset=weights.mix(data),
+        train_dataset=weights.mix(training_data(options.seed)),
         data_collator=collate,
-        callbacks=[weights],
+        callbacks=[weights, PrintLoss(name)],
     )
+    trainer.remove_callback(PrinterCallback)  # it does not say which run a line is of
     trainer.train()
-    trainer.log({"eval_map": coco_map(trainer.model, test)})
+    trainer.log({"eval_map": coco_map(trainer.model, held_out())})
     trainer.save_state()  # the log, for `headweights report`
     trainer.save_model()
-    return trainer
+    return trainer.state.log_history
+
+
+class PrintLoss(TrainerCallback):
+    def __init__(self, name):
+        self.name = name
+
+    def on_log(self, args, state, control, logs, **more):
+        if "loss" in logs:
+            print(f"{self.name}: step {state.global_step} of {state.max_steps}, loss {logs['loss']:.1f}", flush=True)
 
 
 def arguments(folder, options):
@@ -78,6 +100,7 @@ def arguments(folder, options):
         remove_unused_columns=False,  # or the names of the data sets would be dropped
         save_strategy="no",
         report_to="none",
+        disable_tqdm=True,
         seed=options.seed,
     )
 
@@ -165,15 +188,14 @@ def coco_boxes(boxes):
     return torch.cat([boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, 2:]], dim=1).mul(SIDE).tolist()
 
 
-def print_comparison(trainers):
+def print_comparison(logs):
     """Prints the mAP, and which part of each loss each data set had, on average over the training."""
-    logs = [trainer.state.log_history for trainer in trainers.values()]
-    names = sorted({name for log in logs for entries in log for name in entries if name.startswith("loss_share/")})
-    print(f"\n{'':40}" + "".join(f"{name:>12}" for name in trainers))
-    print(f"{'mAP on held-out scenes':40}" + "".join(f"{log[-1]['eval_map']:12.3f}" for log in logs))
+    names = sorted({name for log in logs.values() for entries in log for name in entries if name.startswith("loss_share/")})
+    print(f"\n{'':40}" + "".join(f"{name:>12}" for name in logs))
+    print(f"{'mAP on held-out scenes':40}" + "".join(f"{log[-1]['eval_map']:12.3f}" for log in logs.values()))
     for name in names:
         _, loss, dataset = name.split("/")
-        print(f"{f'share of {dataset} in {loss}':40}" + "".join(f"{mean_share(log, name):12.0%}" for log in logs))
+        print(f"{f'share of {dataset} in {loss}':40}" + "".join(f"{mean_share(log, name):12.0%}" for log in logs.values()))
 
 
 def mean_share(log, name):
