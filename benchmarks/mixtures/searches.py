@@ -108,16 +108,17 @@ SEARCHES: Mapping[str, Screened | Sampled] = {
     "screening_half_levels": Screened("screening, half the length, every better level", otherwise=None, fraction=0.5),
     "screening_quarter": Screened("screening, trainings of a quarter of the length", fraction=0.25),
     "screening_sampling": Screened("screening of weights and sampling", sampled=True),
+    "screening_sampling_levels": Screened("screening of weights and sampling, every better level", otherwise=None, sampled=True),
     "tpe": Sampled("TPE", _tpe),
     "random": Sampled("random draws", lambda seed: RandomSampler(seed=seed)),
 }
 # Those that share their trials stand together.
 _ORDER = (
     ("screening", "screening_levels"),
-    ("screening_half", "screening_half_levels", "screening_quarter"),
     ("tpe",),
-    ("screening_sampling",),
     ("random",),
+    ("screening_sampling", "screening_sampling_levels"),
+    ("screening_half", "screening_half_levels", "screening_quarter"),
 )
 
 
