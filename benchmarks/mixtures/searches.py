@@ -66,6 +66,25 @@ class Screened:
 
 
 @dataclass(frozen=True)
+class Compared(Screened):
+    """What `headweights tune` does with three trials more than its screening: the best of all trials is what it finds."""
+
+    def trials(self, factors: Sequence[Factor]) -> int:
+        """The number of its trials: the screening, both blocks that follow from it, and the unweighted detector."""
+        return super().trials(factors) + 3
+
+    def steps(self, factors: Sequence[Factor], trial: Trial, sweep: int) -> Found:
+        """Requests the trials and returns the best one."""
+        tried: list[Values] = [*Design(factors).runs]
+        results = yield [trial(run, self.fraction) for run in tried]
+        effects = self.effects(factors, results)
+        blocks = [dict.fromkeys(effects.by_name, 1.0), effects.best(), effects.best(otherwise=None)]
+        more = yield [trial(block, 1.0) for block in blocks]
+        found = zip([*tried, *blocks], [*results, *more])
+        return max(found, key=lambda one: one[1]["mAP"])[0]
+
+
+@dataclass(frozen=True)
 class Sampled:
     """A search by one of Optuna's samplers, which knows nothing in the beginning. The best trial is what it finds.
 
@@ -109,15 +128,17 @@ SEARCHES: Mapping[str, Screened | Sampled] = {
     "screening_quarter": Screened("screening, trainings of a quarter of the length", fraction=0.25),
     "screening_sampling": Screened("screening of weights and sampling", sampled=True),
     "screening_sampling_levels": Screened("screening of weights and sampling, every better level", otherwise=None, sampled=True),
+    "tune": Compared("`headweights tune`: the best of the screening's trainings and both blocks"),
+    "tune_sampling": Compared("`headweights tune --sampling`, the same", sampled=True),
     "tpe": Sampled("TPE", _tpe),
     "random": Sampled("random draws", lambda seed: RandomSampler(seed=seed)),
 }
 # Those that share their trials stand together.
 _ORDER = (
-    ("screening", "screening_levels"),
+    ("screening", "screening_levels", "tune"),
     ("tpe",),
     ("random",),
-    ("screening_sampling", "screening_sampling_levels"),
+    ("screening_sampling", "screening_sampling_levels", "tune_sampling"),
     ("screening_half", "screening_half_levels", "screening_quarter"),
 )
 

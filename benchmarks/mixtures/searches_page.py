@@ -151,7 +151,7 @@ def _effects(setting: str, detector: str, found: Sequence[Repeat]) -> str:
     lines, factors = [], factors_of(SETTINGS[setting], detector)
     for kind, search in SEARCHES.items():
         repeats = _of(found, setting, detector, kind)
-        if not isinstance(search, Screened) or search.otherwise is None or search.sampled or not repeats:
+        if type(search) is not Screened or search.otherwise is None or search.sampled or not repeats:
             continue
         effects = [search.effects(factors, repeat.trials) for repeat in repeats]
         matters = Counter(name for each in effects for name, effect in each.by_name.items() if effect.matters)

@@ -64,10 +64,10 @@ def test_a_screening_finds_what_matters_and_the_others_their_best_trial() -> Non
     assert {w for by in chosen.values() for w in by.values()} == {0.1, 1.0} and chosen[LABELS[0]][LABELS[1]] == 0.1
     assert sum(w == 0.1 for by in chosen.values() for w in by.values()) == 1
     assert found["screening_sampling"][-1].rates == (1.0, 1.0, 0.1)
-    for kind in ("tpe", "random"):
-        *trials, tested = found[kind][: TRIALS + 1]
+    for kind in ("tpe", "random", "tune", "tune_sampling"):
+        *trials, tested = found[kind][: -SEEDS + 1]
         best = max(trials, key=quality)
-        assert tested.weights == best.weights
+        assert (tested.weights, tested.rates) == (best.weights, best.rates)
     assert found["tpe"][0] != found["random"][TRIALS - 1]
 
 
@@ -111,7 +111,7 @@ def test_the_page_has_finished_searches_only(tmp_path: Path) -> None:
     found = repeats_of(search_plans(SEEDS, SWEEPS), tmp_path)
     # With results without noise, the screening that sets every weight may find the same.
     assert {"screening/0", "screening/1"} <= {repeat.plan.name for repeat in found}
-    assert {repeat.kind for repeat in found} <= {"screening", "screening_levels"}
+    assert {repeat.kind for repeat in found} <= {"screening", "screening_levels", "tune"}
     baselines = [
         Outcome(plan, {seed: {"mAP": 0.1 + seed / 100, "pictures": 1200} for seed in range(SEEDS)}, ())
         for plan in plans(SEEDS)
