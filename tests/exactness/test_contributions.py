@@ -206,10 +206,11 @@ def test_the_log_says_that_a_model_cannot_be_measured(model: str) -> None:
 
 
 @pytest.mark.parametrize(("target", "warnings"), [(None, 1), ("rendered", 1), ("a third", 0)])
-def test_a_warning_names_the_data_sets_as_they_are_called(target: str | None, warnings: int) -> None:
+def test_a_warning_names_both_data_sets_and_needs_several_measurements(target: str | None, warnings: int) -> None:
     said: list[str] = []
     hook = ContributionHook(names=lambda: [], target=target)
-    hook.cosines["bbox_head", "real vs drawn", "rendered"] = [1.0, -0.5]
+    hook.cosines["bbox_head", "real vs drawn", "rendered"] = [1.0, 1.0, -0.5, -0.5, -0.5]
+    hook.cosines["bbox_head", "too few", "rendered"] = [-1.0, -1.0, -1.0]
     hook.after_train(SimpleNamespace(logger=SimpleNamespace(warning=said.append)))
     assert len(said) == warnings
     assert all("In bbox_head, real vs drawn's gradient opposes rendered's (mean cosine -0.50)" in line for line in said)

@@ -39,6 +39,10 @@ def _compact(values: Mapping[str, str]) -> str:
     return " ".join(f"{loss.removeprefix('loss_')} {value}" for loss, value in values.items())
 
 
+# Of fewer measurements, a mean says little.
+_ENOUGH = 3
+
+
 class Opposition(NamedTuple):
     """Two data sets whose gradients oppose each other in the head at a path. If one of them is the target, it is `other`."""
 
@@ -55,12 +59,14 @@ class Opposition(NamedTuple):
 def warnings_of(cosines: Mapping[tuple[str, str, str], Sequence[float]], target: str | None) -> Iterator[str]:
     """Writes a sentence about each data set whose gradient opposes that of the target, or, without one, of any other.
 
+    It takes a few measurements to say so: in a small batch, one cosine is mostly noise.
+
     Args:
         cosines: See :func:`opposing`.
         target: The data set that the detector is meant for, if any.
     """
     for found in opposing(cosines, target):
-        if target in (None, found.one, found.other):
+        if target in (None, found.one, found.other) and found.measurements >= _ENOUGH:
             yield (
                 f"headweights: {found} over the last {found.measurements} measurements. "
                 f"Less weight for {found.one} there may help {found.other}."

@@ -191,6 +191,7 @@ def screened(tmp_path_factory: pytest.TempPathFactory) -> Tuned:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("screened")
 def test_a_screening_comes_first_and_then_the_weights_that_matter(screened: Tuned) -> None:
     assert screened.code == 0, screened.text
     box, cls, drawn = (f"rendered: {name}" for name in ("bbox_head.loss_bbox", "bbox_head.loss_cls", "drawn"))
@@ -215,6 +216,7 @@ def test_a_screening_comes_first_and_then_the_weights_that_matter(screened: Tune
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("screened")
 def test_a_data_set_is_drawn_as_the_screening_says(screened: Tuned) -> None:
     for trial in screened.trials[:9]:
         config = Config.fromfile(next((screened.work_dir / "trials" / str(trial.number)).glob("*.py")))
