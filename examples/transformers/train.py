@@ -11,6 +11,7 @@ They are so small that each is trained by one core, side by side.
 import argparse
 import contextlib
 import io
+import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -44,7 +45,8 @@ RUNS = {"unweighted": {}, "weighted": WEIGHTS}
 
 def main():
     options = option_parser(__doc__).parse_args()
-    with ProcessPoolExecutor(len(RUNS), initializer=torch.set_num_threads, initargs=(1,)) as processes:
+    spawn = multiprocessing.get_context("spawn")  # a process that may have used a GPU cannot be forked
+    with ProcessPoolExecutor(len(RUNS), spawn, initializer=torch.set_num_threads, initargs=(1,)) as processes:
         logs = dict(zip(RUNS, processes.map(partial(train, options=options), RUNS)))
     print_comparison(logs)
     print(f"\nheadweights report {options.output}/unweighted {options.output}/weighted")

@@ -46,7 +46,7 @@ def started(job: Job) -> Iterator[Training]:
     context.set_forkserver_preload(["headweights.demo.preloaded"])
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(theirs, job.work_dir / SCREEN_LOG), daemon=True)
-    with _quietly():
+    with _starting():
         process.start()
     theirs.close()
     try:
@@ -57,21 +57,26 @@ def started(job: Job) -> Iterator[Training]:
         ours.close()
 
 
-@contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    """What starts here ignores Ctrl-C, which reaches all processes of a terminal: this one stops the others. It has one thread.
+# More threads would gain little in such narrow detectors, and wait for each other beside other work.
+# A process that is forked from one that asked CUDA whether there is a GPU cannot use it. mmengine asks when it is imported; with
+# the second variable, torch asks NVML instead.
+_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
 
-    More threads would gain little in such narrow detectors, and wait for each other beside other work.
-    """
-    handler, threads = signal.signal(signal.SIGINT, signal.SIG_IGN), os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = "1"
+
+@contextlib.contextmanager
+def _starting() -> Iterator[None]:
+    """What starts here has the environment above, and ignores Ctrl-C: this process stops it."""
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = {name: os.environ.get(name) for name in _ENVIRONMENT}
+    os.environ.update(_ENVIRONMENT)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, handler)
-        os.environ.pop("OMP_NUM_THREADS")
-        if threads is not None:
-            os.environ["OMP_NUM_THREADS"] = threads
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
 
 
 def follow(trainings: Sequence[Training], progress: Progress) -> list[Trained]:
