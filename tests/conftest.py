@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 from collections.abc import Iterator
 
@@ -17,8 +18,10 @@ try:
 except ModuleNotFoundError:
     yapf_api = None
 
-# Detectors as narrow as these gain nothing from more threads, which wait for each other beside other work.
+# Detectors as narrow as these gain nothing from more threads, which wait for each other beside other work. The variable is for
+# the processes that tests start.
 torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"
 
 # A test does not fail because the machine is busy.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -17,8 +16,7 @@ SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "transformers" / "tr
 @pytest.mark.slow
 def test_the_example_trains_without_and_with_weights_and_compares(tmp_path: Path) -> None:
     command = [sys.executable, str(SCRIPT), "--steps", "2", "--output", str(tmp_path)]
-    one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}  # as in all tests: more would wait for each other beside other work
-    run = subprocess.run(command, capture_output=True, text=True, env=one_thread)
+    run = subprocess.run(command, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     (scores,) = re.findall(r"^mAP on held-out scenes +(\S+) +(\S+)$", run.stdout, flags=re.MULTILINE)
     assert f"headweights report {tmp_path}/unweighted {tmp_path}/weighted" in run.stdout

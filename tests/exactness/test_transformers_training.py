@@ -281,7 +281,7 @@ def rank_of_two(rank: int, folder: str) -> None:
     """The first step of the first rank sees no synthetic image, everything else sees nothing else."""
     torch.set_num_threads(1)
     where = dict(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT="29500")
-    os.environ.update(where, OMP_NUM_THREADS="1")
+    os.environ.update(where)
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
     weights = LossWeights(block(), interval=1)
     dataset = weights.mix(real=Drawn(1, 2), synthetic=Drawn(2, 14))
