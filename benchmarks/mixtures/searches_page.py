@@ -157,9 +157,9 @@ def _effects(setting: str, detector: str, found: Sequence[Repeat]) -> str:
         matters = Counter(name for each in effects for name, effect in each.by_name.items() if effect.matters)
         cells = []
         for factor in factors:
-            sizes = ", ".join(f"{each.by_name[factor.name].size:+.2f}" for each in effects)
+            sizes = ", ".join(f"{each.by_name[factor.name].size:+.3f}" for each in effects)
             cells.append(f"**{sizes}**" if matters[factor.name] == len(effects) else sizes)
-        spare = ", ".join(f"{each.spare[0]:+.2f}" for each in effects)
+        spare = ", ".join(f"{each.spare[0]:+.3f}" for each in effects)
         lines.append(row(search.title, *cells, spare))
     if not lines:
         return ""
