@@ -119,5 +119,5 @@ def test_the_page_has_finished_searches_only(tmp_path: Path) -> None:
     ]
     made = search_parts(found, baselines, SWEEPS)
     assert "| screening | 8 | 0.330 | 0.330, 0.330 | +0.220 (" in made["searches"]
-    assert "**-0.18, -0.18**" in made["effects"] and "| spare column |" in made["effects"]
+    assert "**-0.180, -0.180**" in made["effects"] and "| spare column |" in made["effects"]
     assert search_parts(found, baselines, 3)["searches"] == "(Not run.)", "a repeat is missing"
