@@ -20,7 +20,7 @@ SHOWN = {"mAP": "mAP", "AP50": "AP50", "recall": "recall at 0.3", "precision": "
 COMPARED = ("mAP", "recall", "best_F1")
 _LEGEND = (
     "First row of each problem: the mean on held-out images. Other rows: the mean difference from it, between runs with the same "
-    "seed; bold if its 95 % interval excludes 0. One seed has no interval. *Best F1* is F1 at the score where it is highest."
+    "seed; bold if its 95 % interval excludes 0. *Best F1* is F1 at the score where it is highest."
 )
 
 
